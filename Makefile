@@ -1,0 +1,56 @@
+# Everything a developer, CI or a newcomer runs. Needs CPython 3.11 or later (with venv and pip), git and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --no-build-isolation --only-binary :all:
+
+.PHONY: help demo test check measure proto lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/run.stamp ## boot one simulated node against a real broker, release a key, prove it from the log
+	@$(BIN)/python -m deploy.demo.run
+
+test: $(VENV)/dev.stamp ## the whole test suite (under six minutes on two cores)
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp ## format, lint, types, import contracts, proto lint, breaking changes and drift
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/buf lint
+	@$(BIN)/buf breaking --against proto/baseline.binpb
+	@$(BIN)/python proto/generate.py --check
+
+measure: $(VENV)/dev.stamp ## run an issue's measures: make measure TOPIC=skeleton (LONG=1 for full counts)
+	@$(BIN)/python -m tests.measure $(TOPIC) $(if $(LONG),--long)
+
+proto: $(VENV)/dev.stamp ## regenerate the Python beside proto/sealgate/v1/*.proto
+	@$(BIN)/python proto/generate.py
+
+lock: ## renew requirements/*.txt from pyproject.toml (needs uv on the PATH)
+	@for set in run dev; do \
+	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+	    pyproject.toml requirements/build.in $$([ $$set = run ] && echo "--extra server" || echo "--all-extras -c requirements/run.txt") \
+	    -o requirements/$$set.txt || exit 1; done
+
+clean: ## remove what the other targets made
+	@rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Sealgate needs Python 3.11 or later; this is %d.%d. Name a newer one: make PYTHON=python3.12 ..." % v[:2])'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python could not make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
+	@echo "installing the pinned packages into $(VENV) (once)"
+	@$(PIP) -r requirements/run.txt
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-build-isolation --no-deps --no-index -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	@echo "installing the pinned developer tools into $(VENV) (once)"
+	@$(PIP) -r requirements/dev.txt
+	@touch $@
