@@ -1,1 +1,1 @@
-
+"""Workload, operator and auditor: libraries first, the `sealgate` command on top."""

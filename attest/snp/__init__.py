@@ -1,1 +1,1 @@
-
+"""AMD SEV-SNP: report, endorsement keys, TCB, verification, appraisal."""

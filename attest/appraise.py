@@ -1,0 +1,96 @@
+"""Appraise: do we accept what verification established? Every finding; nothing to compare with is a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from attest.finding import Finding, Outcome
+from attest.profile import Claims, Profile, ReferenceSet, ReferenceValue
+from attest.snp.appraise import appraise_snp
+
+__all__ = ["Appraisal", "Difference", "Nearest", "appraise"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A field in which the evidence differs from a reference value."""
+
+    field: str
+    expected: str
+    got: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nearest:
+    """The reference value that comes nearest to the evidence, and where they differ. For people; it decides nothing."""
+
+    set_name: str
+    value: ReferenceValue
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appraisal:
+    """All findings. `matched` is the first reference value that is met; if none is, `nearest` says what was close."""
+
+    findings: tuple[Finding, ...]
+    matched: ReferenceValue | None
+    nearest: Nearest | None
+
+
+def appraise(claims: Claims, profile: Profile, references: Sequence[ReferenceSet]) -> Appraisal:
+    """Compares authentic claims with a profile and with the reference values of all `references` together.
+
+    Acceptable is what `attest.finding.acceptable` says of the findings. Without any reference value POLICY_UNSPECIFIED
+    fails: an empty expectation is a mistake of the configuration and never met.
+    """
+    compared = [
+        Nearest(set_name=references_.name, value=value, differences=tuple(_differences(claims, value)))
+        for references_ in references
+        for value in references_.values
+    ]
+    matched = next((each.value for each in compared if not each.differences), None)
+    nearest = min(compared, key=lambda each: len(each.differences), default=None) if matched is None else None
+    findings = (*_reference_findings(claims, len(compared), matched, nearest), *appraise_snp(claims.snp, profile.snp))
+    return Appraisal(findings=findings, matched=matched, nearest=nearest)
+
+
+def _differences(claims: Claims, value: ReferenceValue) -> Iterator[Difference]:
+    snp = claims.snp
+    if value.platform != claims.platform:
+        yield Difference(field="platform", expected=value.platform, got=claims.platform)
+    if value.measurement != snp.measurement:
+        yield Difference(field="measurement", expected=value.measurement.hex(), got=snp.measurement.hex())
+    if value.host_data is not None and value.host_data != snp.host_data:
+        yield Difference(field="host_data", expected=value.host_data.hex(), got=snp.host_data.hex())
+
+
+def _reference_findings(
+    claims: Claims, count: int, matched: ReferenceValue | None, nearest: Nearest | None
+) -> Iterator[Finding]:
+    outcome = Outcome.PASSED if count else Outcome.FAILED
+    yield _finding("POLICY_UNSPECIFIED", "references", outcome, "at least one reference value", str(count))
+    got = claims.snp.measurement.hex()
+    if not count:
+        yield _finding("POLICY_MEASUREMENT", "report.measurement", Outcome.SKIPPED, "nothing to compare with", got)
+        return
+    differing = {d.field for d in nearest.differences} if nearest else set()
+    fine = matched is not None or "measurement" not in differing
+    outcome = Outcome.PASSED if fine else Outcome.FAILED
+    expected = f"that of {matched.name}" if matched else f"one of {count} reference values"
+    yield _finding("POLICY_MEASUREMENT", "report.measurement", outcome, expected, got)
+    if nearest is not None and "measurement" not in differing:
+        for difference in nearest.differences:
+            yield _finding(
+                f"POLICY_{difference.field.upper()}", f"reference.{nearest.value.name}.{difference.field}",
+                Outcome.FAILED, difference.expected, difference.got,
+            )  # fmt: skip
+    elif matched is not None and matched.host_data is not None:
+        path = f"reference.{matched.name}.host_data"
+        shown = matched.host_data.hex()
+        yield _finding("POLICY_HOST_DATA", path, Outcome.PASSED, shown, shown)
+
+
+def _finding(check: str, path: str, outcome: Outcome, expected: str, got: str) -> Finding:
+    return Finding(check=check, path=path, outcome=outcome, expected=expected, got=got)

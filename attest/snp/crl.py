@@ -1,0 +1,99 @@
+"""Revocation of AMD's intermediates: lists issued and signed by the ARK.
+
+Source: AMD publication 57230, endpoint `/{vcek,vlek}/v1/{product}/crl`; RFC 5280 sections 5 and 6.3. A list names ASKs
+and ASVKs. Chips are retired by TCB, not by a list, and every VCEK has serial 0, so a leaf is never looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from attest.errors import Malformed, NotAuthentic
+from attest.finding import Finding, Outcome
+from attest.snp.certs import VerifiedChain
+from attest.x509 import load_revocation_list
+
+__all__ = ["VerifiedCrl", "check_not_revoked", "relevant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedCrl:
+    """A list whose signature by the ARK with this public key was verified. Worth keeping; when it is checked again."""
+
+    der: bytes
+    issuer_spki_sha256: bytes
+    this_update: datetime
+    next_update: datetime | None
+    serials: frozenset[int]
+
+
+def relevant(crls: Sequence[bytes], chain: VerifiedChain, kept: Sequence[VerifiedCrl]) -> tuple[VerifiedCrl, ...]:
+    """The lists among `crls` that the chain's ARK issued.
+
+    Raises Malformed CRL_MALFORMED, NotAuthentic CRL_SIGNATURE for one in its name that it did not sign, CRL_UNSUPPORTED
+    for one with a critical extension, which may narrow what the list speaks of. Lists of others are passed over.
+    """
+    known = {crl.der: crl for crl in kept if crl.issuer_spki_sha256 == chain.root.spki_sha256}
+    found = (known.get(der) or _verified(der, chain, f"crls[{number}]") for number, der in enumerate(crls))
+    return tuple(crl for crl in found if crl is not None)
+
+
+def _verified(der: bytes, chain: VerifiedChain, path: str) -> VerifiedCrl | None:
+    crl = load_revocation_list(der, path=path)
+    if crl.issuer != chain.authority.subject:
+        return None
+    crl.check_signed_by(chain.authority, path=path)
+    if crl.critical:
+        raise Malformed("CRL_UNSUPPORTED", path, expected="no critical extension", got=", ".join(crl.critical))
+    return VerifiedCrl(
+        der=der,
+        issuer_spki_sha256=chain.root.spki_sha256,
+        this_update=crl.this_update,
+        next_update=crl.next_update,
+        serials=crl.serials,
+    )
+
+
+def check_not_revoked(
+    chain: VerifiedChain, crls: Sequence[VerifiedCrl], now: datetime, *, required: bool, offered: int
+) -> Finding:
+    """Passed, or skipped when there is no list and none is required.
+
+    Raises NotAuthentic CRL_MISSING, CERT_REVOKED, CRL_NOT_YET_VALID or CRL_EXPIRED. One current list is enough, but
+    what any authentic list revokes stays revoked: nothing comes back from a revocation.
+    """
+    issuer = f"ARK-{chain.root.product}"
+    if not crls:
+        got = f"{offered} of other issuers" if offered else "none"
+        if required:
+            raise NotAuthentic("CRL_MISSING", "crls", expected=f"a revocation list of {issuer}", got=got)
+        return Finding(
+            check="CERT_REVOKED",
+            path="crls",
+            outcome=Outcome.SKIPPED,
+            expected=f"a revocation list of {issuer}",
+            got=f"{got}: revocation was not checked",
+        )
+    for link in chain.links[1:]:
+        if any(link.serial in crl.serials for crl in crls):
+            raise NotAuthentic(
+                "CERT_REVOKED", link.name, expected="not revoked", got=f"serial {link.serial:#x} is listed"
+            )
+    _check_current(crls, now)
+    return Finding(
+        check="CERT_REVOKED", path="crls", outcome=Outcome.PASSED, expected="not revoked", got=f"not listed by {issuer}"
+    )
+
+
+def _check_current(crls: Sequence[VerifiedCrl], now: datetime) -> None:
+    if any(crl.this_update <= now and crl.next_update is not None and now < crl.next_update for crl in crls):
+        return
+    newest = max(crls, key=lambda crl: crl.this_update)
+    if now < newest.this_update:
+        raise NotAuthentic(
+            "CRL_NOT_YET_VALID", "crls", expected=f"by {now.isoformat()}", got=newest.this_update.isoformat()
+        )
+    until = newest.next_update.isoformat() if newest.next_update else "no nextUpdate"
+    raise NotAuthentic("CRL_EXPIRED", "crls", expected=f"valid at {now.isoformat()}", got=until)

@@ -1,0 +1,191 @@
+"""The one door to X.509: certificates and revocation lists come in as bytes and leave as values, or as Malformed.
+
+Source: RFC 5280. AMD's rules beside it: RSASSA-PSS with SHA-384, MGF1-SHA-384 and salt 48 for every signature, and
+serial 0 on every VCEK and VLEK. RFC 5280 forbids that serial, `cryptography` warns about it and announces an error;
+the warning is kept inside this door, and a canary in the tests sounds on the day it becomes an error. No chain is
+built here and no clock is read; `cryptography.x509.verification` does both and refuses AMD's chains.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+
+from attest.errors import Malformed, NotAuthentic
+
+__all__ = ["Certificate", "RevocationList", "load_certificate", "load_pem_or_der", "load_revocation_list"]
+
+_KNOWN_CRITICAL = frozenset({ExtensionOID.BASIC_CONSTRAINTS.dotted_string, ExtensionOID.KEY_USAGE.dotted_string})
+_FOREIGN = (ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
+_PSS = PSS(MGF1(SHA384()), 48)
+_MAX_CERTIFICATE = 16_384
+_MAX_CRL = 1 << 20
+_PEM = b"-----BEGIN "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """What is used of a certificate. Nothing of it is authentic until its issuer's signature was checked.
+
+    `subject` and `issuer` are DER names; the common names are empty if there is not exactly one. `extensions` are the
+    DER values by dotted OID of those that X.509 does not define; `duplicate` is the OID of an extension that occurs
+    twice, in which case no extension was read; `critical` are those that must be understood and are not.
+    """
+
+    der: bytes
+    serial: int
+    subject: bytes
+    issuer: bytes
+    common_name: str
+    issuer_common_name: str
+    not_before: datetime
+    not_after: datetime
+    spki: bytes
+    spki_sha256: bytes
+    is_ca: bool
+    path_length: int | None
+    signs_certificates: bool
+    extensions: Mapping[str, bytes]
+    critical: tuple[str, ...]
+    duplicate: str | None
+    handle: x509.Certificate = field(repr=False, compare=False)
+
+    def check_issued_by(self, issuer: Certificate, *, path: str) -> None:
+        """Returns if the names match and `issuer` signed it by RSA-PSS; else raises NotAuthentic CHAIN_SIGNATURE."""
+        if not _is_amd_pss(self.handle):
+            raise NotAuthentic("CHAIN_SIGNATURE", path, expected="RSASSA-PSS with SHA-384", got="another algorithm")
+        try:
+            self.handle.verify_directly_issued_by(issuer.handle)
+        except (InvalidSignature, *_FOREIGN) as error:
+            got = "one that does not verify" if isinstance(error, InvalidSignature) else str(error)
+            raise NotAuthentic(
+                "CHAIN_SIGNATURE", path, expected=f"a signature by {issuer.common_name}", got=got
+            ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationList:
+    """What is used of a CRL. `next_update` is None if the list never says when it is stale."""
+
+    der: bytes
+    issuer: bytes
+    this_update: datetime
+    next_update: datetime | None
+    serials: frozenset[int]
+    critical: tuple[str, ...]
+    handle: x509.CertificateRevocationList = field(repr=False, compare=False)
+
+    def check_signed_by(self, issuer: Certificate, *, path: str) -> None:
+        """Returns if `issuer`'s RSA key signed it by PSS; else raises NotAuthentic CRL_SIGNATURE."""
+        key = issuer.handle.public_key()
+        try:
+            fine = _is_amd_pss(self.handle) and isinstance(key, RSAPublicKey) and self.handle.is_signature_valid(key)
+        except _FOREIGN:
+            fine = False
+        if not fine:
+            raise NotAuthentic(
+                "CRL_SIGNATURE", path, expected=f"a signature by {issuer.common_name}", got="one that does not verify"
+            )
+
+
+def load_certificate(data: bytes, *, path: str) -> Certificate:
+    """One certificate, DER or PEM with nothing around it; raises Malformed CERT_MALFORMED."""
+    if len(data) > _MAX_CERTIFICATE:
+        raise Malformed("CERT_MALFORMED", path, expected=f"at most {_MAX_CERTIFICATE} bytes", got=f"{len(data)} bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Parsed a serial number", CryptographyDeprecationWarning)
+            load = x509.load_pem_x509_certificate if data.startswith(_PEM) else x509.load_der_x509_certificate
+            return _certificate(load(data))
+    except _FOREIGN as error:
+        raise Malformed("CERT_MALFORMED", path, expected="an X.509 certificate", got=str(error)) from error
+
+
+def load_pem_or_der(data: bytes, *, path: str) -> tuple[Certificate, ...]:
+    """Every certificate of a file: one in DER, or any number in PEM; raises Malformed CERT_MALFORMED."""
+    if _PEM not in data:
+        return (load_certificate(data, path=path),)
+    blocks = [_PEM + block for block in data.split(_PEM)[1:]]
+    return tuple(load_certificate(block, path=f"{path}[{n}]") for n, block in enumerate(blocks))
+
+
+def load_revocation_list(data: bytes, *, path: str) -> RevocationList:
+    """One CRL, DER or PEM; raises Malformed CRL_MALFORMED."""
+    if len(data) > _MAX_CRL:
+        raise Malformed("CRL_MALFORMED", path, expected=f"at most {_MAX_CRL} bytes", got=f"{len(data)} bytes")
+    try:
+        crl = x509.load_pem_x509_crl(data) if data.startswith(_PEM) else x509.load_der_x509_crl(data)
+        return RevocationList(
+            der=data,
+            issuer=crl.issuer.public_bytes(),
+            this_update=crl.last_update_utc,
+            next_update=crl.next_update_utc,
+            serials=frozenset(revoked.serial_number for revoked in crl),
+            critical=tuple(e.oid.dotted_string for e in crl.extensions if e.critical),
+            handle=crl,
+        )
+    except (*_FOREIGN, x509.DuplicateExtension) as error:
+        raise Malformed("CRL_MALFORMED", path, expected="an X.509 revocation list", got=str(error)) from error
+
+
+def _is_amd_pss(signed: x509.Certificate | x509.CertificateRevocationList) -> bool:
+    try:
+        return (
+            signed.signature_algorithm_oid == SignatureAlgorithmOID.RSASSA_PSS
+            and isinstance(signed.signature_hash_algorithm, SHA384)
+            and signed.signature_algorithm_parameters == _PSS
+        )
+    except _FOREIGN:
+        return False
+
+
+def _certificate(found: x509.Certificate) -> Certificate:
+    spki = found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    duplicate: str | None = None
+    try:
+        extensions = tuple(found.extensions)
+    except x509.DuplicateExtension as error:
+        extensions, duplicate = (), error.oid.dotted_string
+    values = {e.oid: e.value for e in extensions}
+    constraints = values.get(ExtensionOID.BASIC_CONSTRAINTS)
+    usage = values.get(ExtensionOID.KEY_USAGE)
+    return Certificate(
+        der=found.public_bytes(Encoding.DER),
+        serial=found.serial_number,
+        subject=found.subject.public_bytes(),
+        issuer=found.issuer.public_bytes(),
+        common_name=_common_name(found.subject),
+        issuer_common_name=_common_name(found.issuer),
+        not_before=found.not_valid_before_utc,
+        not_after=found.not_valid_after_utc,
+        spki=spki,
+        spki_sha256=hashlib.sha256(spki).digest(),
+        is_ca=isinstance(constraints, x509.BasicConstraints) and constraints.ca,
+        path_length=constraints.path_length if isinstance(constraints, x509.BasicConstraints) else None,
+        signs_certificates=isinstance(usage, x509.KeyUsage) and usage.key_cert_sign,
+        extensions={
+            e.oid.dotted_string: e.value.value for e in extensions if isinstance(e.value, x509.UnrecognizedExtension)
+        },
+        critical=tuple(
+            e.oid.dotted_string for e in extensions if e.critical and e.oid.dotted_string not in _KNOWN_CRITICAL
+        ),
+        duplicate=duplicate,
+        handle=found,
+    )
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if len(found) == 1 else ""

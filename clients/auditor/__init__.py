@@ -1,0 +1,1 @@
+"""What auditors check, offline, from published files."""

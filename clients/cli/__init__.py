@@ -1,0 +1,1 @@
+"""The sealgate command. Imports lazily, since it runs in initramfs."""

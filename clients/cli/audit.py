@@ -1,0 +1,158 @@
+"""`sealgate audit verify | list | show`: the release log, offline, from the files that the broker publishes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clients.errors import Usage
+
+if TYPE_CHECKING:
+    from clients.auditor.source import Directory
+    from clients.cli.main import Doors
+
+__all__ = ["register"]
+
+_MAX_RECEIPT = 2_000_000
+
+_VERIFY = """Verifies a published log from its files alone, in one pass; memory grows with the assets, not the entries:
+
+  V1  the checkpoint is signed by a log of the trust file
+  V2  entries are complete, canonical, in their place, of this log, and simulated exactly if the trust file is
+  V3  every hash of every tile, and the root, recomputed from the entries
+  V4  the log extends the saved state and contains what the receipts say (only if there are any)
+  V5  time never goes back
+  V6  the first entry is a genesis that names the log key; asset and governance chains are unbroken
+
+Whoever holds the log key can cut off the tail or sign another history, and V1 to V3 will pass. What they cannot change
+is a checkpoint or a receipt that you keep. So a log that passes without either is "ok, unanchored", exit code 12;
+--allow-unanchored accepts that. With --state, the first run keeps the signed checkpoint (trust on first use) and each
+later run refuses a log that has shrunk or forked. A state is kept only if the verdict is ok. Receipts vouch for the
+entries before them; what is later rests on the log key, and the report says from where on."""
+
+_VERIFY_EPILOG = """exit codes:
+   0  ok (or unanchored, with --allow-unanchored)
+   2  the command, the trust file or the state file cannot be used
+   4  the trust file is of a simulated deployment, or a receipt does not prove itself
+   5  a file cannot be read
+  10  tampering proven: signature, hash, place, time, chain, genesis, fork, or a log smaller than the saved state
+  11  data incomplete: a checkpoint, bundle or tile is missing, or an entry is of a newer schema
+  12  unanchored, or stale: a receipt is of a tree that the published checkpoint does not reach yet
+
+examples:
+  sealgate audit verify ./log --trust trust.json --state audit.state
+  sealgate audit verify ./log --trust trust.json --receipt /run/keys/*.tlog-proof
+  sealgate audit verify ./log --trust trust.json --allow-unanchored --json"""
+
+_READ_EPILOG = """Nothing is verified here: it shows what the files say. `sealgate audit verify` tells if it is true.
+
+examples:
+  sealgate audit list ./log
+  sealgate audit list ./log --json | jq 'select(.type == "release.refused")'
+  sealgate audit show ./log 17"""
+
+
+def register(subparsers: Any) -> None:
+    """Adds the command."""
+    audit = subparsers.add_parser("audit", help="verify and read the release log, offline")
+    verbs = audit.add_subparsers(metavar="VERB", required=True)
+    raw = argparse.RawDescriptionHelpFormatter
+    verify = verbs.add_parser(
+        "verify",
+        help="prove that a published log is whole and was not changed",
+        description=_VERIFY,
+        epilog=_VERIFY_EPILOG,
+        formatter_class=raw,
+    )
+    _add_directory(verify)
+    verify.add_argument("--trust", type=Path, required=True, metavar="FILE", help="the deployment's trust file")
+    verify.add_argument("--state", type=Path, metavar="FILE", help="your file: the checkpoint of your last audit")
+    verify.add_argument(
+        "--receipt",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="receipts (.tlog-proof) that the log must agree with; give DIR first",
+    )
+    verify.add_argument("--allow-unanchored", action="store_true", help="exit 0 where only an anchor is missing")
+    verify.add_argument("--json", action="store_true", help="print one JSON object")
+    verify.set_defaults(run=_verify)
+
+    text = "Prints index, time, type, reason and assets of each entry. Does not verify anything."
+    listing = verbs.add_parser("list", help="list entries", description=text, epilog=_READ_EPILOG, formatter_class=raw)
+    _add_directory(listing)
+    listing.add_argument("--json", action="store_true", help="print one JSON object per line and entry")
+    listing.set_defaults(run=_list)
+
+    text = "Prints one entry, header and body, as JSON. Does not verify anything."
+    show = verbs.add_parser("show", help="show one entry", description=text, epilog=_READ_EPILOG, formatter_class=raw)
+    _add_directory(show)
+    show.add_argument("index", type=int, metavar="INDEX", help="the entry's index, from 0")
+    show.set_defaults(run=_show)
+
+
+def _add_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the published log: checkpoint and tile/ are in it")
+
+
+def _verify(args: argparse.Namespace, doors: Doors) -> int:
+    from clients.auditor.report import Verdict  # noqa: PLC0415  # the command line must start fast
+    from clients.auditor.state import read_state, write_state  # noqa: PLC0415
+    from clients.auditor.verify import verify  # noqa: PLC0415
+    from clients.trust import read_trust  # noqa: PLC0415
+
+    trust = read_trust(args.trust, simulated=doors.simulated)
+    source = _source(args.directory)
+    saved = None if args.state is None else read_state(args.state)
+    report = verify(
+        source,
+        trust,
+        saved=saved,
+        first_use=args.state is not None and saved is None,
+        receipts={str(path): _read_receipt(path) for path in args.receipt},
+    )
+    if args.state is not None and report.verdict is Verdict.OK and report.checkpoint is not None:
+        write_state(args.state, report.checkpoint, old=saved)
+    code = 0 if report.verdict is Verdict.UNANCHORED and args.allow_unanchored else report.verdict.code
+    try:
+        print(json.dumps(report.document()) if args.json else report.text(), flush=True)
+    except BrokenPipeError:
+        return code or 5  # whoever stopped reading has not seen the verdict, so it is not "ok"
+    return code
+
+
+def _list(args: argparse.Namespace, doors: Doors) -> int:
+    from clients.auditor.browse import entries  # noqa: PLC0415
+
+    del doors
+    for entry in entries(_source(args.directory)):
+        print(json.dumps(entry.summary()) if args.json else entry.text())
+    return 0
+
+
+def _show(args: argparse.Namespace, doors: Doors) -> int:
+    from clients.auditor.browse import entry  # noqa: PLC0415
+
+    del doors
+    print(json.dumps(entry(_source(args.directory), args.index).document(), indent=2))
+    return 0
+
+
+def _source(directory: Path) -> Directory:
+    from clients.auditor.source import Directory  # noqa: PLC0415
+
+    if not directory.is_dir():
+        raise Usage(f"{directory} is not a directory")
+    return Directory(directory)
+
+
+def _read_receipt(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_RECEIPT)
+    except OSError as error:
+        raise Usage(f"the receipt {path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,85 @@
+"""gRPC, and what a refusal looks like on this side. Protobuf messages stop here and in the modules that fill them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from clients.errors import ClientError, Denied, Locked, Unavailable
+
+__all__ = ["Channel", "Identity", "connect"]
+
+_DETAILS_KEY = "grpc-status-details-bin"
+_DEADLINE_S = 30.0
+_AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+R = TypeVar("R", bound=Message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Identity:
+    """A person's client key and certificate chain, PEM."""
+
+    key: bytes
+    chain: bytes
+
+
+class Channel:
+    """One connection to a broker."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
+
+    def call(self, method: str, request: Message, response: type[R]) -> R:
+        """One unary call of `/service/method`; raises Denied, Locked or Unavailable with what the broker told."""
+        stub: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(method)
+        try:
+            data = stub(request.SerializeToString(), timeout=_DEADLINE_S)
+        except grpc.RpcError as error:
+            raise _translate(error) from error
+        return response.FromString(data)
+
+
+@contextmanager
+def connect(address: str, ca: bytes, identity: Identity | None = None) -> Iterator[Channel]:
+    """A TLS connection to `host:port` that accepts certificates of `ca` (PEM) alone."""
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=ca,
+        private_key=identity.key if identity else None,
+        certificate_chain=identity.chain if identity else None,
+    )
+    channel = grpc.secure_channel(address, credentials, options=(("grpc.enable_http_proxy", 0),))
+    try:
+        yield Channel(channel)
+    finally:
+        channel.close()
+
+
+def _translate(error: grpc.RpcError) -> ClientError:
+    code = error.code()
+    details = _error_info(error)
+    reason = details.get("reason", code.name)
+    message = f"{reason}: {error.details()}"
+    if details.get("expected"):
+        message += f" ({details.get('check', '')}: expected {details['expected']}, got {details.get('got', '')})"
+    if details.get("ticket"):
+        message += f" Ticket: {details['ticket']}"
+    if reason == "LOCKED":
+        return Locked(message, details)
+    return Unavailable(message) if code in _AGAIN else Denied(message, details)
+
+
+def _error_info(error: grpc.RpcError) -> dict[str, str]:
+    metadata: Any = error.trailing_metadata() or ()  # (key, value) pairs; the stubs say nothing of them
+    details = next((value for key, value in metadata if key == _DETAILS_KEY), b"")
+    for detail in Status.FromString(details).details:
+        info = ErrorInfo()
+        if detail.Unpack(info):
+            return {**info.metadata, "reason": info.reason}
+    return {}

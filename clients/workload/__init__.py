@@ -1,0 +1,1 @@
+"""What runs inside the measured image: challenge, evidence, keys, and the proof before any of them is opened."""

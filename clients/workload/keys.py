@@ -1,0 +1,122 @@
+"""A workload's story: from nothing to keys, in one function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sealgate.v1.attestation_pb2 import Attestation, HpkeSuite, SnpEvidence
+from sealgate.v1.key_release_pb2 import (
+    GetChallengeRequest,
+    GetChallengeResponse,
+    ReleaseKeysRequest,
+    ReleaseKeysResponse,
+)
+
+from attest import binding
+from attest.errors import AttestError
+from attest.tlog.proof_file import ProofFile
+from clients.errors import NotTrusted
+from clients.transport import Channel
+from clients.trust import Trust
+from clients.workload.receipt import Expected, check_receipt
+from clients.workload.recipient import SUITE, RecipientKey
+from clients.workload.tee import Tee
+
+__all__ = ["Released", "ReleasedKey", "get_keys"]
+
+_SERVICE = "/sealgate.v1.KeyRelease"
+_VERSION = re.compile(r"(tenants/[a-z0-9-]+/assets/[a-z0-9-]+)/keyVersions/([1-9][0-9]{0,9})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ReleasedKey:
+    """A key in the clear: for an asset's key version its private half. `content_digest` is empty or 32 bytes."""
+
+    key_name: str
+    content_digest: bytes
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"<ReleasedKey {self.key_name}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """Keys, the lease on them, and the receipt in the form in which it is kept."""
+
+    keys: tuple[ReleasedKey, ...]
+    lease_id: str
+    lease_end: datetime
+    receipt: ProofFile
+
+
+def get_keys(channel: Channel, trust: Trust, tee: Tee, purpose: str, names: Sequence[str]) -> Released:
+    """Gets the newest key of each named asset.
+
+    1. a challenge from the deployment that the trust file pins
+    2. a recipient key for this request alone, and evidence over both and over what is asked
+    3. the keys, wrapped
+    4. the receipt, checked against our own state: nothing is opened before
+    5. the keys, opened
+
+    Raises Denied, Locked, Unavailable, NotTrusted.
+    """
+    challenge = _challenge(channel, trust)  # 1
+    recipient = RecipientKey()  # 2
+    request = binding.Request(action="release", origin=trust.origin, purpose=purpose, names=tuple(names))
+    transcript = binding.transcript(challenge, SUITE, recipient.public, b"", request.digest(), [])
+    bound = binding.bound(transcript)
+    evidence = tee.collect(bound)
+    attestation = Attestation(
+        challenge=challenge,
+        suite=HpkeSuite.HPKE_SUITE_MLKEM768_X25519,
+        recipient_key=recipient.public,
+        snp=SnpEvidence(report=evidence.report, certificates=evidence.certificates),
+    )
+    message = ReleaseKeysRequest(attestation=attestation, purpose=purpose, names=names)
+    response = channel.call(f"{_SERVICE}/ReleaseKeys", message, ReleaseKeysResponse)  # 3
+    infos = [
+        binding.key_info(bound, k.key_name, purpose, response.lease.lease_id, k.content_digest) for k in response.keys
+    ]
+    proof = _checked(response, infos, bound, names, trust)  # 4
+    keys = tuple(
+        ReleasedKey(key_name=k.key_name, content_digest=k.content_digest, secret=recipient.open(k.wrapped, info))
+        for k, info in zip(response.keys, infos, strict=True)
+    )  # 5
+    end = response.lease.end_time.ToDatetime(tzinfo=UTC)
+    return Released(keys=keys, lease_id=response.lease.lease_id, lease_end=end, receipt=proof)
+
+
+def _challenge(channel: Channel, trust: Trust) -> bytes:
+    response = channel.call(f"{_SERVICE}/GetChallenge", GetChallengeRequest(), GetChallengeResponse)
+    if response.origin != trust.origin:
+        raise NotTrusted("ORIGIN", f"the trust file is for {trust.origin}, this broker says it is {response.origin!r}")
+    return response.challenge
+
+
+def _checked(
+    response: ReleaseKeysResponse, infos: Sequence[bytes], bound: bytes, names: Sequence[str], trust: Trust
+) -> ProofFile:
+    """Step 4."""
+    assets = []
+    for key in response.keys:
+        match = _VERSION.fullmatch(key.key_name)
+        if match is None:
+            raise NotTrusted("KEY_NAME", f"the broker named a key {key.key_name!r}, which is no key version")
+        assets.append(match[1])
+    if assets != list(names):
+        raise NotTrusted("KEY_NAME", f"asked for {', '.join(names)}, got keys of {', '.join(assets) or 'nothing'}")
+    digests = [binding.wrapped_digest(info, k.wrapped) for k, info in zip(response.keys, infos, strict=True)]
+    receipt = response.receipt
+    try:
+        proof = ProofFile(
+            index=receipt.index, hashes=tuple(receipt.hashes), checkpoint=receipt.checkpoint, extra=receipt.leaf
+        )
+    except AttestError as error:
+        raise NotTrusted(error.check, f"the receipt is no proof: {error}") from error
+    expected = Expected(bound=bound, wrapped_digests=digests, names=names, lease_id=response.lease.lease_id)
+    check_receipt(receipt.leaf, proof, expected, trust)
+    return proof

@@ -1,0 +1,18 @@
+"""The door to the TEE this process runs in: one method, so that a fake of the hardware is a fake of one method."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from attest.evidence import SnpEvidence
+
+__all__ = ["Tee"]
+
+
+class Tee(Protocol):
+    """Collects evidence from the guest's own hardware."""
+
+    simulated: bool
+
+    def collect(self, report_data: bytes) -> SnpEvidence:
+        """Evidence over exactly these 64 bytes; raises clients.errors.Unavailable."""

@@ -1,0 +1,1 @@
+"""Everything a site needs to run it."""

@@ -1,0 +1,1 @@
+"""Assets, tiers, key versions, reference values: documents that are content-addressed and change only with an entry."""

@@ -1,0 +1,27 @@
+"""Names for people and platforms in the log: keyed, per tenant, so that destroying the key erases whom they meant."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+from attest.binding import bind
+from kbs.custody.secret import Secret
+
+__all__ = ["Pseudonyms"]
+
+_BITS = 128
+
+
+class Pseudonyms:
+    """HMAC-SHA-256 of (tenant, kind, real id), cut to 128 bits, in base32 behind a prefix that tells the kind."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def of(self, tenant: str, kind: str, real: bytes) -> str:
+        """For example `node-ABC...` for a chip id."""
+        message = bind("sealgate/v1/pseudonym", tenant, kind, real)
+        tag = hmac.digest(self._key.reveal(), message, hashlib.sha256)[: _BITS // 8]
+        return f"{kind}-{base64.b32encode(tag).decode().rstrip('=').lower()}"

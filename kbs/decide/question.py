@@ -1,0 +1,100 @@
+"""Builds the question that is decided, from claims and the catalogue. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attest.appraise import Appraisal
+from attest.profile import Claims
+from kbs.model.asset import Asset, Principal, Snapshot
+from kbs.model.decision import Question, Resource, Workload
+
+__all__ = ["ask_explain", "ask_release"]
+
+
+def ask_release(  # everything that can change the answer
+    *,
+    action: str,
+    tenant: str,
+    node: str,
+    purpose: str,
+    claims: Claims,
+    devices: int,
+    names: Sequence[str],
+    appraisals: Mapping[str, Appraisal],
+    snapshot: Snapshot,
+    simulation: bool,
+) -> Question:
+    """The question behind a release, rehearsal or renewal. `appraisals` holds one for each known name."""
+    snp = claims.snp
+    workload = Workload(
+        node=node,
+        platform=claims.platform,
+        product=snp.product,
+        simulated=claims.simulated,
+        debug=snp.policy.debug,
+        migration_agent=snp.policy.migrate_ma,
+        devices=devices,
+    )
+    resources = [_resource(name, snapshot, appraisals) for name in names]
+    return Question(
+        action=action,
+        tenant=tenant,
+        principal=node,
+        roles=(),
+        purpose=purpose,
+        workload=workload,
+        resources=tuple(resources),
+        simulation=simulation,
+    )
+
+
+def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal]) -> Resource:
+    asset = snapshot.assets.get(name)
+    if asset is None:
+        return Resource(name=name, known=False)
+    appraisal = appraisals[name]
+    matched = appraisal.matched
+    active = [r for r in map(snapshot.references.get, asset.references) if r is not None and r.active]
+    holder = next((r for r in active if matched is not None and matched in r.references.values), None)
+    return Resource(
+        name=name,
+        known=True,
+        tier=asset.tier,
+        kind=asset.kind,
+        owner=asset.owner,
+        locked=snapshot.locked(asset.name),
+        purposes=tuple(sorted(asset.purposes)),
+        reference=f"{holder.name}#{matched.name}" if holder and matched else "",
+        references=sum(len(r.references.values) for r in active),
+        covers=tuple(sorted(matched.covers)) if matched else (),
+        must_cover=tuple(sorted(asset.rule.covers)),
+        shared=holder.shared if holder else False,
+        second_fact=_second_fact(asset, snapshot, holder_has=matched is not None and matched.host_data is not None),
+        nearest=f"{appraisal.nearest.set_name}#{appraisal.nearest.value.name}" if appraisal.nearest else "",
+        differences=tuple((d.field, d.expected, d.got) for d in appraisal.nearest.differences)
+        if appraisal.nearest
+        else (),
+        findings=tuple(appraisal.findings),
+    )
+
+
+def _second_fact(asset: Asset, snapshot: Snapshot, *, holder_has: bool) -> str:
+    profile = snapshot.profiles.get(asset.profile)
+    if holder_has or (profile is not None and profile.profile.snp.host_data):
+        return "HOST_DATA"
+    return ""
+
+
+def ask_explain(principal: Principal, tenant: str, *, simulation: bool) -> Question:
+    """The question behind `sealgate explain`: may this person learn about decisions of this tenant?"""
+    return Question(
+        action="explain",
+        tenant=tenant,
+        principal=principal.id,
+        roles=tuple(sorted(principal.roles)) if tenant in principal.tenants else (),
+        purpose="",
+        workload=None,
+        resources=(),
+        simulation=simulation,
+    )

@@ -1,0 +1,1 @@
+"""Meters and ceilings: how much may leave before somebody looks."""

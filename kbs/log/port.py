@@ -1,0 +1,19 @@
+"""What the log needs stored, in its own terms."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from kbs.model.log import LogHead
+
+__all__ = ["LogReader"]
+
+
+class LogReader(Protocol):
+    """The committed log, read only."""
+
+    def head(self) -> LogHead:
+        """The present head."""
+
+    def entries(self, start: int, end: int) -> list[tuple[int, bytes, bytes]]:
+        """(index, leaf, leaf hash) of the entries in [start, end)."""

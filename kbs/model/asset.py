@@ -1,0 +1,111 @@
+"""What the catalogue holds: assets, their key versions, profiles, reference sets, people, locks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attest.profile import Profile, ReferenceSet
+from kbs.model.names import AssetName
+from kbs.model.tier import TIERS, TierRule
+
+__all__ = ["Asset", "KeyVersion", "Lock", "NamedProfile", "NamedReferences", "Principal", "Snapshot"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """What keys are for. `digest` is that of its document; `content_digest` is empty or 32 bytes."""
+
+    name: AssetName
+    kind: str
+    tier: int
+    owner: str
+    size_bytes: int
+    purposes: frozenset[str]
+    profile: str
+    references: tuple[str, ...]
+    content_digest: bytes
+    new_nodes_per_hour: int
+    bytes_per_day: int
+    lease_seconds: int
+    digest: bytes
+
+    @property
+    def rule(self) -> TierRule:
+        """The native rule of its tier."""
+        return TIERS[self.tier]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyVersion:
+    """One key pair of an asset: the public half. The private half is key material and never here."""
+
+    asset: AssetName
+    version: int
+    public_key: bytes
+
+    @property
+    def name(self) -> str:
+        """tenants/{tenant}/assets/{asset}/keyVersions/{version}."""
+        return self.asset.key_version(self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedProfile:
+    """A release profile and the digest of its document."""
+
+    name: str
+    profile: Profile
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedReferences:
+    """A set of reference values; `shared` says that more than one party can boot what it names."""
+
+    name: str
+    active: bool
+    shared: bool
+    references: ReferenceSet
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A person, as far as the broker knows: a pseudonym, the SHA-256 of the certificate, roles within tenants."""
+
+    id: str
+    certificate: bytes
+    roles: frozenset[str]
+    tenants: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """Stops releases of one asset, or of a whole tenant."""
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The state that releases are decided under, whole, at one revision.
+
+    `governance` is the index of the newest governance entry. The revision is checked again inside every commit, so
+    that a snapshot may be old but never acted upon when it is.
+    """
+
+    revision: int
+    governance: int
+    assets: Mapping[str, Asset]
+    key_versions: Mapping[str, KeyVersion]
+    profiles: Mapping[str, NamedProfile]
+    references: Mapping[str, NamedReferences]
+    principals: Mapping[bytes, Principal]
+    locks: tuple[Lock, ...]
+
+    def locked(self, asset: AssetName) -> bool:
+        """True if a lock names the asset or its tenant."""
+        targets = {str(asset), f"tenants/{asset.tenant}"}
+        return any(lock.target in targets for lock in self.locks)

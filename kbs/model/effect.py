@@ -1,0 +1,57 @@
+"""Rows that a unit writes beside its entry. Each kind is one table's row; the store knows how it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Effect", "PutBrokerKey", "PutKeyMaterial", "PutLease", "PutObject", "PutTicket"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutObject:
+    """The present version of a named object: the digest of its document, which is a blob. Moves the revision."""
+
+    name: str
+    kind: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PutKeyMaterial:
+    """The private half of a key version or a key-encryption key, wrapped; `parent` names the key that wraps it."""
+
+    name: str
+    parent: str
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PutBrokerKey:
+    """One of the broker's own keys, wrapped under the root with its purpose bound."""
+
+    purpose: str
+    serial: int
+    not_before: int
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutLease:
+    """A lease as granted; times in ms since 1970."""
+
+    lease_id: str
+    tenant: str
+    node: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutTicket:
+    """The way from a ticket to its entry."""
+
+    ticket: str
+    tenant: str
+
+
+Effect = PutObject | PutKeyMaterial | PutBrokerKey | PutLease | PutTicket

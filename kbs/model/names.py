@@ -1,0 +1,50 @@
+"""Resource names, as AIP-122 writes them: tenants/{tenant}/assets/{asset}/keyVersions/{version}."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["PURPOSE", "AssetName", "InvalidName", "tenant_of"]
+
+_ID = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_ASSET = re.compile(rf"tenants/({_ID})/assets/({_ID})", re.ASCII)
+_RESOURCE = re.compile(rf"tenants/({_ID})(?:/[a-zA-Z]+/{_ID})+", re.ASCII)
+PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+
+
+class InvalidName(ValueError):
+    """A text that is not a resource name of the kind wanted."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AssetName:
+    """The name of an asset; valid from birth."""
+
+    tenant: str
+    asset: str
+
+    @classmethod
+    def parse(cls, text: str) -> AssetName:
+        """Reads `tenants/{tenant}/assets/{asset}`; raises InvalidName."""
+        match = _ASSET.fullmatch(text)
+        if match is None:
+            raise InvalidName(
+                f"expected tenants/TENANT/assets/ASSET in lower-case letters, digits and '-', got {text[:80]!r}"
+            )
+        return cls(match[1], match[2])
+
+    def __str__(self) -> str:
+        return f"tenants/{self.tenant}/assets/{self.asset}"
+
+    def key_version(self, version: int) -> str:
+        """The full resource name of one key version."""
+        return f"{self}/keyVersions/{version}"
+
+
+def tenant_of(name: str) -> str:
+    """The tenant in any resource name of ours; raises InvalidName."""
+    match = _RESOURCE.fullmatch(name)
+    if match is None:
+        raise InvalidName(f"expected tenants/TENANT/COLLECTION/ID, got {name[:80]!r}")
+    return match[1]

@@ -1,0 +1,88 @@
+"""What a workload asks and what it gets, after the wire and before it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attest import binding
+from attest.evidence import SnpEvidence
+from kbs.model.log import Place
+
+__all__ = ["Answer", "Ask", "DeviceEvidence", "Grant", "Lease", "WrappedKey"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceEvidence:
+    """One device's evidence, fields untouched."""
+
+    kind: str
+    report: bytes
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A request for keys as it was received; nothing in it is believed."""
+
+    challenge: bytes
+    suite: int
+    recipient_key: bytes
+    holder_key: bytes
+    evidence: SnpEvidence
+    devices: Sequence[DeviceEvidence]
+    init_data: bytes
+    purpose: str
+    names: tuple[str, ...]
+    rehearsal: bool
+
+    @property
+    def challenge_digest(self) -> bytes:
+        """SHA-256 of the challenge: the idempotency key."""
+        return hashlib.sha256(self.challenge).digest()
+
+    def request(self, origin: str) -> binding.Request:
+        """What is asked for, as it was bound into the evidence."""
+        return binding.Request(action="release", origin=origin, purpose=self.purpose, names=self.names)
+
+    def transcript(self, request: bytes) -> bytes:
+        """The preimage of `bound`, over this request's digest."""
+        digests = [binding.device_digest(d.kind, d.report, d.chain) for d in self.devices]
+        return binding.transcript(self.challenge, self.suite, self.recipient_key, self.holder_key, request, digests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who holds which keys until when; times in ms since 1970."""
+
+    lease_id: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappedKey:
+    """One key under the recipient's public key: `enc || ct`."""
+
+    key_name: str
+    wrapped: bytes
+    content_digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What was granted, as it is stored for retries; a rehearsal has neither keys nor lease."""
+
+    keys: tuple[WrappedKey, ...]
+    lease: Lease | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A grant with its place in the log and the checkpoint that covers it."""
+
+    grant: Grant
+    place: Place
+    checkpoint: bytes
+    simulated: bool

@@ -1,0 +1,125 @@
+"""What goes through the write door: one change, judged on its own, with its entry.
+
+A unit is written whole or not at all. Its guards are judged under the head's lock, against what is true there; a guard
+that fails concerns this unit alone, never its neighbours in the batch. Nothing changes without its entry, since there
+is no other way in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kbs.model.effect import Effect
+from kbs.model.log import Draft, Place
+
+__all__ = [
+    "AlreadyUsed",
+    "ChallengeUse",
+    "Committed",
+    "Conflict",
+    "Count",
+    "Expired",
+    "Moved",
+    "Outcome",
+    "Stored",
+    "Unit",
+    "Verdict",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeUse:
+    """Uses a challenge up, or finds that it was. `digest` is its SHA-256, `bound` what it was used for."""
+
+    digest: bytes
+    bound: bytes
+    issued_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """Adds to a meter, unless that would cross its limit.
+
+    `member` makes the addition count once: a node that is already in the meter's window adds nothing.
+    """
+
+    meter: str
+    window: int
+    add: int
+    limit: int
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One way in which a unit can end: its entry, the blobs its digests stand for, its rows and the reply to store."""
+
+    draft: Draft
+    blobs: tuple[bytes, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    reply: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """Guards and what follows from them.
+
+    `revision` is the state's revision that the verdict was made under, None where none was read; `expects` are objects
+    with the digest they must have (empty: must not exist). `over_budget` is written instead of `verdict` if a count
+    would cross its limit.
+    """
+
+    verdict: Verdict
+    challenge: ChallengeUse | None = None
+    revision: int | None = None
+    expects: tuple[tuple[str, bytes], ...] = ()
+    counts: tuple[Count, ...] = ()
+    over_budget: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a used challenge left behind: whom it answered, with what, and where that is logged."""
+
+    bound: bytes
+    reply: bytes
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """Durable. `over_budget` tells which verdict was written."""
+
+    place: Place
+    over_budget: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlreadyUsed:
+    """The challenge was used before; nothing was written."""
+
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """The challenge is too old by the log's own time; nothing was written."""
+
+    age_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """The state's revision moved since the verdict was made; nothing was written."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """An object is not what the change expected; nothing was written."""
+
+    name: str
+
+
+Outcome = Committed | AlreadyUsed | Expired | Moved | Conflict

@@ -1,0 +1,1 @@
+"""The policy engine behind our interface, and the bundles it evaluates."""

@@ -1,0 +1,64 @@
+"""Steps 2 and 3: what is needed to judge the platform; is the evidence authentic, and bound to this request?"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from attest import binding
+from attest.binding import bind
+from attest.errors import Malformed, NotBound
+from attest.profile import Claims
+from attest.verify import verify
+from kbs.model.release import Ask
+from kbs.release.port import Broker
+
+__all__ = ["Authentic", "authenticate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentic:
+    """Claims that are proven for this request, with the bytes that prove it."""
+
+    claims: Claims
+    request: bytes
+    transcript: bytes
+    bound: bytes
+    evidence: bytes
+
+
+def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
+    """Raises AttestError at the first failure; nothing is stored but what verified."""
+    if ask.devices:
+        raise Malformed(
+            "UNSUPPORTED_EVIDENCE", "attestation.devices", expected="none", got=f"{len(ask.devices)} devices"
+        )
+    request = ask.request(broker.deployment)
+    transcript = ask.transcript(request.digest())
+    bound = binding.bound(transcript)
+    verified = verify(
+        ask.evidence,
+        broker.shelf.collateral(),
+        broker.anchors,
+        report_data=bound,
+        now=_utc(now),
+        revocation="required",
+        kept=broker.shelf.kept(ask.evidence),
+    )
+    broker.shelf.keep(ask.evidence, verified.kept)
+    _check_init_data(ask.init_data, verified.claims.snp.host_data)
+    evidence = bind("sealgate/v1/evidence", "snp", ask.evidence.report, list(ask.evidence.certificates), ask.init_data)
+    return Authentic(
+        claims=verified.claims, request=request.encoded(), transcript=transcript, bound=bound, evidence=evidence
+    )
+
+
+def _check_init_data(init_data: bytes, host_data: bytes) -> None:
+    digest = hashlib.sha256(init_data).digest()
+    if init_data and digest != host_data:
+        raise NotBound("INIT_DATA_UNBOUND", "report.host_data", expected=digest, got=host_data)
+
+
+def _utc(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1_000, UTC)

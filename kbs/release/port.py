@@ -1,0 +1,104 @@
+"""The rooms that a release goes through, as it sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from attest.anchors import Anchors
+from kbs.collateral.shelf import Shelf
+from kbs.custody.pseudonym import Pseudonyms
+from kbs.custody.vault import Vault
+from kbs.log.bodies import Broker as BrokerIdentity
+from kbs.log.signer import CheckpointSigner
+from kbs.model.asset import Snapshot
+from kbs.model.decision import EngineAnswer, Question
+from kbs.model.unit import Outcome, Stored, Unit
+from kbs.release.challenge import Challenges
+
+__all__ = ["Broker", "Catalogue", "Clock", "Digests", "Engine", "Faults", "Random", "Store", "UsedChallenges"]
+
+
+class Store(Protocol):
+    """The write door."""
+
+    async def commit(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Writes each unit on its own merits; raises StoreUnavailable."""
+
+
+class UsedChallenges(Protocol):
+    """What used challenges left behind, and the present revision."""
+
+    def used_challenge(self, digest: bytes) -> Stored | None:
+        """The stored reply, or None."""
+
+    def revision(self) -> tuple[int, int]:
+        """(revision, governance)."""
+
+
+class Catalogue(Protocol):
+    """The state that is decided under."""
+
+    def current(self) -> Snapshot:
+        """The catalogue at its present revision."""
+
+
+class Engine(Protocol):
+    """A policy engine."""
+
+    async def answer(self, question: Question) -> EngineAnswer:
+        """One explicit answer."""
+
+
+class Clock(Protocol):
+    """Time in ms; since 1970, or monotonic."""
+
+    def __call__(self) -> int:
+        """The present moment."""
+
+
+class Random(Protocol):
+    """Random bytes."""
+
+    def __call__(self, size: int, /) -> bytes:
+        """`size` bytes nobody could guess."""
+
+
+class Faults(Protocol):
+    """Named points at which a test may kill the process."""
+
+    def __call__(self, point: str, /) -> None:
+        """Called when the process reaches `point`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """SHA-256 of what does not change from release to release; their preimages were stored at the start."""
+
+    policy: bytes
+    engine: bytes
+    collateral: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """Everything that a release needs, handed over by kbs/serve."""
+
+    deployment: str
+    identity: BrokerIdentity
+    anchors: Anchors
+    challenges: Challenges
+    shelf: Shelf
+    catalogue: Catalogue
+    engines: Sequence[Engine]
+    vault: Vault
+    pseudonyms: Pseudonyms
+    store: Store
+    used: UsedChallenges
+    signer: CheckpointSigner
+    digests: Digests
+    clock: Clock
+    monotonic: Clock
+    random: Random
+    faults: Faults

@@ -1,0 +1,131 @@
+"""The story of a release, and the only file that sees every step."""
+
+from __future__ import annotations
+
+from kbs.model.asset import Snapshot
+from kbs.model.log import Place
+from kbs.model.refusal import Refused, Unavailable
+from kbs.model.release import Answer, Ask, Lease
+from kbs.model.unit import AlreadyUsed, Committed, Expired, Moved, Outcome, Stored, Unit
+from kbs.release import reply, verdict
+from kbs.release.appraisal import judge
+from kbs.release.evidence import Authentic, authenticate
+from kbs.release.port import Broker
+from kbs.release.recipient import Recipient, open_recipient
+
+__all__ = ["release"]
+
+_ATTEMPTS = 3
+_LATE_MS = 5_000
+
+
+async def release(ask: Ask, broker: Broker) -> Answer:
+    """Releases the keys of all assets asked for, or refuses and says why in the log.
+
+    1. the challenge is ours and unexpired       6. the release is counted against ceilings
+    2. collateral for this platform              7. each key is wrapped for the recipient
+    3. the evidence is authentic and bound       8. all of it is logged, durably
+    4. claims are appraised for each asset       9. and only then it is returned
+    5. it is decided
+
+    Failures of steps 1 to 3 raise AttestError or Refused, consume nothing and store nothing. From step 4 on every
+    outcome is an entry and uses the challenge up; a refusal raises Refused with a ticket. Unavailable means that
+    nothing was decided. A repeat of a used challenge gets what was stored for it.
+    """
+    now = broker.clock()
+    used = broker.used.used_challenge(ask.challenge_digest)
+    issued_at = broker.challenges.check(ask.challenge, now, used=used is not None)  # 1
+    recipient = open_recipient(ask.suite, ask.recipient_key)
+    authentic = authenticate(ask, broker, now)  # 2, 3
+    if used is not None:
+        return await _repeat(ask, authentic, used, broker, now)
+    for _ in range(_ATTEMPTS):
+        snapshot = broker.catalogue.current()
+        case = await _judged(ask, authentic, snapshot, broker, now)  # 4, 5
+        unit = _unit(case, recipient, issued_at, broker)  # 6, 7
+        started = broker.monotonic()
+        outcome = (await broker.store.commit([unit]))[0]  # 8
+        if not isinstance(outcome, Moved):
+            return await _answer(case, unit, outcome, started, broker)  # 9
+    raise Unavailable("STATE_MOVING")
+
+
+async def _judged(ask: Ask, authentic: Authentic, snapshot: Snapshot, broker: Broker, now: int) -> verdict.Case:
+    """Steps 4 and 5 under one snapshot."""
+    tenant = ask.names[0].split("/", 2)[1]
+    node = broker.pseudonyms.of(tenant, "node", authentic.claims.snp.platform_id)
+    judgement = await judge(
+        ask, authentic.claims, node, tenant, snapshot, broker.engines, simulation=broker.identity.simulated
+    )
+    return verdict.Case(
+        ask=ask,
+        authentic=authentic,
+        judgement=judgement,
+        snapshot=snapshot,
+        tenant=tenant,
+        node=node,
+        entry_id=broker.random(16).hex(),
+        now=now,
+    )
+
+
+def _unit(case: verdict.Case, recipient: Recipient, issued_at: int, broker: Broker) -> Unit:
+    """Steps 6 and 7: what goes through the write door, granted or refused."""
+    decision = case.judgement.decision
+    counted = verdict.account(case)  # 6
+    if not decision.allowed:
+        written = verdict.refused(case, decision.reason, decision.reasons, counted, broker)
+    elif case.ask.rehearsal:
+        written = verdict.granted(case, (), None, counted, broker)
+    else:
+        lease = _lease(case, broker)
+        keys = verdict.wrap(case, recipient, lease, broker)  # 7
+        written = verdict.granted(case, keys, lease, counted, broker)
+    broker.faults("after-wrap")
+    return verdict.unit(case, written, counted, issued_at, broker)
+
+
+def _lease(case: verdict.Case, broker: Broker) -> Lease:
+    """The shortest of the assets' leases, from now."""
+    seconds = min(asset.lease_seconds for asset in case.assets())
+    return Lease(lease_id=broker.random(16).hex(), start=case.now, end=case.now + seconds * 1_000)
+
+
+async def _answer(case: verdict.Case, unit: Unit, outcome: Outcome, started: int, broker: Broker) -> Answer:
+    """Step 9: the reply as it was stored, within 5 s of the commit or after a second look at the state."""
+    broker.faults("before-reply")
+    match outcome:
+        case AlreadyUsed(stored=stored):
+            return await _repeat(case.ask, case.authentic, stored, broker, case.now)
+        case Expired(age_ms=age):
+            raise Refused("CHALLENGE_EXPIRED", check="CHALLENGE_EXPIRED", expected="at most 120000 ms", got=f"{age} ms")
+        case Committed(place=place, over_budget=over_budget):
+            written = unit.over_budget if over_budget else unit.verdict
+            if broker.monotonic() - started > _LATE_MS and broker.used.revision()[0] != case.snapshot.revision:
+                raise Unavailable("STATE_MOVING")
+            return _reply(written.reply if written else b"", place, broker)
+        case _:
+            raise Unavailable("STATE_MOVING")
+
+
+async def _repeat(ask: Ask, authentic: Authentic, stored: Stored, broker: Broker, now: int) -> Answer:
+    """A used challenge, evidence verified again: the stored reply, unless it is another's or is no longer allowed."""
+    if stored.bound != authentic.bound:
+        raise Refused(
+            "CHALLENGE_REUSED",
+            check="CHALLENGE_REUSED",
+            expected="a fresh challenge",
+            got="one used for another request",
+        )
+    answer = _reply(stored.reply, stored.place, broker)
+    case = await _judged(ask, authentic, broker.catalogue.current(), broker, now)
+    if not case.judgement.decision.allowed:
+        raise Refused(case.judgement.decision.reason)
+    return answer
+
+
+def _reply(stored: bytes, place: Place, broker: Broker) -> Answer:
+    """The grant with its receipt's parts; raises the Refused that it was. Here, after the commit, it is signed."""
+    grant = reply.decode(stored)
+    checkpoint = broker.signer.checkpoint(place.size, place.root)
+    return Answer(grant=grant, place=place, checkpoint=checkpoint, simulated=broker.identity.simulated)

@@ -1,0 +1,1 @@
+"""gRPC: bytes in, values through, bytes out. Protobuf messages stop here."""

@@ -1,0 +1,153 @@
+"""sealgate.v1.Decisions: what an authorised operator may learn about a decision. The question itself is logged."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from google.protobuf.timestamp_pb2 import Timestamp
+from sealgate.v1.decisions_pb2 import (
+    CHECK_OUTCOME_FAILED,
+    CHECK_OUTCOME_PASSED,
+    CHECK_OUTCOME_SKIPPED,
+    Check,
+    ExplainDecisionRequest,
+    ExplainDecisionResponse,
+    FieldDifference,
+    NearestReference,
+)
+
+from attest.tlog.entry import Leaf, canonical, parse_canonical, parse_leaf
+from kbs.decide.decide import decide
+from kbs.decide.question import ask_explain
+from kbs.log.bodies import query
+from kbs.model.asset import Principal, Snapshot
+from kbs.model.refusal import Refused, Unavailable
+from kbs.model.unit import Unit, Verdict
+from kbs.release.port import Broker
+from kbs.rpc.handler import Call, Method
+from kbs.rpc.parse import parse
+from kbs.store.errors import StoreUnavailable
+
+__all__ = ["NAME", "DecisionReader", "methods"]
+
+NAME = "sealgate.v1.Decisions"
+_OUTCOMES = {"passed": CHECK_OUTCOME_PASSED, "failed": CHECK_OUTCOME_FAILED, "skipped": CHECK_OUTCOME_SKIPPED}
+_REMEDIES = {
+    "POLICY_MEASUREMENT": "If this image is meant to have the key, add its measurement to one of the asset's sets.",
+    "REFERENCE_VALUE": "Activate a reference set for the asset, or boot an image that one of its sets lists.",
+    "ASSET_UNKNOWN": "Ask for a name that the catalogue holds.",
+    "PURPOSE": "Ask for a purpose that the asset lists, or let its owner add this one.",
+    "TIER_COVERAGE": "Register a reference value whose measurement also covers kernel, initrd and command line.",
+    "LOCKED": "Wait until the lock is lifted.",
+}
+
+
+class DecisionReader(Protocol):
+    """Where decisions are looked up."""
+
+    def ticket(self, ticket: str) -> tuple[str, int] | None:
+        """(tenant, index) of the entry behind a ticket."""
+
+    def entries(self, start: int, end: int) -> list[tuple[int, bytes, bytes]]:
+        """(index, leaf, leaf hash)."""
+
+    def blob(self, digest: bytes) -> bytes | None:
+        """Content-addressed bytes."""
+
+
+def methods(broker: Broker, reader: DecisionReader) -> dict[str, Method]:
+    """The service's methods over one broker."""
+
+    async def explain_decision(data: bytes, call: Call) -> bytes:
+        ticket = parse(ExplainDecisionRequest, data).ticket
+        try:
+            snapshot = broker.catalogue.current()
+            person = _principal(call, snapshot)
+            found = reader.ticket(ticket)
+            await _authorise(broker, person, found[0] if found else "")
+            if found is None or found[0] not in person.tenants:
+                raise Refused("NOT_FOUND", check="TICKET", expected="a ticket of this deployment", got="another")
+            tenant, index = found
+            await _log(broker, person, tenant, ticket)
+            return _explain(reader, index, snapshot).SerializeToString()
+        except StoreUnavailable as error:
+            raise Unavailable("LOG_UNAVAILABLE") from error
+
+    return {"ExplainDecision": explain_decision}
+
+
+def _principal(call: Call, snapshot: Snapshot) -> Principal:
+    pem = call.certificate_pem()
+    digest = x509.load_pem_x509_certificate(pem).fingerprint(SHA256()) if pem else b""
+    person = snapshot.principals.get(digest)
+    if person is None:
+        raise Refused("CERTIFICATE_UNKNOWN")
+    return person
+
+
+async def _authorise(broker: Broker, person: Principal, tenant: str) -> None:
+    """The same decision for every ticket, so that nobody learns from it which ones exist elsewhere."""
+    asked = tenant if tenant in person.tenants else min(person.tenants)
+    question = ask_explain(person, asked, simulation=broker.identity.simulated)
+    decision = decide(question, [await engine.answer(question) for engine in broker.engines])
+    if not decision.allowed:
+        raise Refused("ACCESS_DENIED")
+
+
+async def _log(broker: Broker, person: Principal, tenant: str, ticket: str) -> None:
+    scope = canonical({"v": "sealgate.query/1", "method": "ExplainDecision", "ticket": ticket})
+    draft = query(
+        entry_id=broker.random(16).hex(),
+        tenant=tenant,
+        actor=person.id,
+        broker=broker.identity,
+        scope=hashlib.sha256(scope).digest(),
+    )
+    await broker.store.commit([Unit(verdict=Verdict(draft=draft, blobs=(scope,)))])
+
+
+def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainDecisionResponse:
+    leaf = parse_leaf(reader.entries(index, index + 1)[0][1])
+    body: Mapping[str, Any] = leaf.body
+    document = reader.blob(bytes.fromhex(body["decision_digest"]))
+    if document is None:
+        raise StoreUnavailable(f"the decision behind entry {index} is gone")
+    decision: Mapping[str, Any] = parse_canonical(document)
+    checks = decision["findings"]
+    response = ExplainDecisionResponse(
+        index=index,
+        entry_type=body["type"],
+        time=_time(leaf),
+        reason=body["reason"],
+        checks=[_check(c) for c in checks],
+        remedies=_remedies(checks),
+        simulated=body["simulated"],
+    )
+    resources = decision["question"]["resources"]
+    near = next((r for r in resources if r["nearest"]), None)
+    if near is not None:
+        differences = [FieldDifference(**d) for d in near["differences"]]
+        response.nearest.CopyFrom(NearestReference(name=near["nearest"], differences=differences))
+    unknown = next((r["name"] for r in resources if not r["known"]), None)
+    if unknown is not None:
+        response.nearest_name = next(iter(difflib.get_close_matches(unknown, snapshot.assets, n=1, cutoff=0.0)), "")
+    return response
+
+
+def _check(document: Mapping[str, str]) -> Check:
+    return Check(**{**document, "outcome": _OUTCOMES[document["outcome"]]})  # type: ignore[arg-type]
+
+
+def _remedies(checks: Sequence[Mapping[str, str]]) -> list[str]:
+    failed = dict.fromkeys(c["check"] for c in checks if c["outcome"] == "failed")
+    return [_REMEDIES[check] for check in failed if check in _REMEDIES]
+
+
+def _time(leaf: Leaf) -> Timestamp:
+    ms = leaf.header.t
+    return Timestamp(seconds=ms // 1_000, nanos=ms % 1_000 * 1_000_000)

@@ -1,0 +1,70 @@
+"""The middleware of every call: TLS 1.3, bytes, one mapping of errors. Handlers behind it hold no such thing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from attest.errors import AttestError
+from kbs.model.refusal import Refused
+from kbs.rpc.status import DETAILS_KEY, status_of
+
+__all__ = ["Call", "Method", "check_tls", "service"]
+
+_log = logging.getLogger("sealgate.rpc")
+Context = aio.ServicerContext[bytes, bytes]
+
+
+class Call:
+    """Who calls, as far as TLS knows."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def tls_version(self) -> str:
+        """For example `TLSv1.3`; empty if the connection is not TLS."""
+        return b"".join(self._context.auth_context().get("ssl_tls_version", [])).decode()
+
+    def certificate_pem(self) -> bytes:
+        """The verified client certificate, or empty."""
+        return b"".join(self._context.auth_context().get("x509_pem_cert", []))
+
+
+Method = Callable[[bytes, Call], Awaitable[bytes]]
+
+
+def service(name: str, methods: Mapping[str, Method]) -> grpc.GenericRpcHandler:
+    """A gRPC service over bytes: generated stubs would answer UNKNOWN with an exception's text."""
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        method: grpc.unary_unary_rpc_method_handler(_guarded(f"{name}/{method}", call))
+        for method, call in methods.items()
+    }
+    return grpc.method_handlers_generic_handler(name, handlers)
+
+
+def check_tls(version: str) -> None:
+    """Raises Refused TLS_VERSION for anything but TLS 1.3."""
+    if version != "TLSv1.3":
+        raise Refused("TLS_VERSION", check="TLS_VERSION", expected="TLSv1.3", got=version or "none")
+
+
+def _guarded(name: str, method: Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    async def handle(data: bytes, context: Context) -> bytes:
+        call = Call(context)
+        try:
+            check_tls(call.tls_version())
+            return await method(data, call)
+        except (AttestError, Refused) as error:
+            refusal: AttestError | Refused = error
+        except Exception:  # noqa: BLE001  # our own bug: the caller learns nothing of it, the operator everything
+            _log.exception("%s failed", name)
+            refusal = Refused("INTERNAL")
+        code, message, details = status_of(refusal)
+        context.set_trailing_metadata(((DETAILS_KEY, details),))
+        return await context.abort(code, message)
+
+    return handle

@@ -1,0 +1,87 @@
+"""Bytes from the wire to values, with every limit. Raises Refused REQUEST_MALFORMED, naming the field."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from sealgate.v1.attestation_pb2 import Attestation
+from sealgate.v1.key_release_pb2 import ReleaseKeysRequest
+
+from attest.evidence import SnpEvidence
+from kbs.model.names import PURPOSE, AssetName, InvalidName
+from kbs.model.refusal import Refused
+from kbs.model.release import Ask, DeviceEvidence
+
+__all__ = ["MAX_MESSAGE", "parse", "parse_ask"]
+
+MAX_MESSAGE = 256 * 1_024
+_MAX_NAMES = 16
+_MAX_DEVICES = 16
+_MAX_CERTIFICATES = 16
+_MAX_BYTES = {"challenge": 57, "recipient_key": 1_216, "holder_key": 256, "init_data": 16_384}
+
+M = TypeVar("M", bound=Message)
+
+
+def parse(kind: type[M], data: bytes) -> M:
+    """The message, or Refused REQUEST_MALFORMED."""
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise _bad("message", f"a {kind.DESCRIPTOR.full_name}", f"{len(data)} bytes that are none") from None
+
+
+def parse_ask(data: bytes) -> Ask:
+    """A ReleaseKeysRequest as an Ask: sizes, counts, names and purpose are fine; nothing else is known of it."""
+    message = parse(ReleaseKeysRequest, data)
+    evidence = message.attestation
+    for field, limit in _MAX_BYTES.items():
+        _most(field, len(getattr(evidence, field)), limit, "bytes")
+    _most("devices", len(evidence.devices), _MAX_DEVICES, "devices")
+    if PURPOSE.fullmatch(message.purpose) is None:
+        raise _bad("purpose", "[a-z][a-z0-9-]{0,31}", message.purpose[:40])
+    return Ask(
+        challenge=evidence.challenge,
+        suite=int(evidence.suite),
+        recipient_key=evidence.recipient_key,
+        holder_key=evidence.holder_key,
+        evidence=_cpu(evidence),
+        devices=[DeviceEvidence(kind=d.kind, report=d.report, chain=d.chain) for d in evidence.devices],
+        init_data=evidence.init_data,
+        purpose=message.purpose,
+        names=_names(message),
+        rehearsal=message.validate_only,
+    )
+
+
+def _cpu(evidence: Attestation) -> SnpEvidence:
+    if evidence.WhichOneof("cpu") != "snp":
+        raise _bad("attestation.cpu", "exactly one evidence of the CPU's TEE: snp", "none")
+    _most("attestation.snp.certificates", len(evidence.snp.certificates), _MAX_CERTIFICATES, "certificates")
+    return SnpEvidence(report=evidence.snp.report, certificates=tuple(evidence.snp.certificates))
+
+
+def _names(message: ReleaseKeysRequest) -> tuple[str, ...]:
+    names = tuple(message.names)
+    _most("names", len(names), _MAX_NAMES, "names")
+    if not names:
+        raise _bad("names", "at least one", "none")
+    if len(set(names)) != len(names):
+        raise _bad("names", "no name twice", "a duplicate")
+    try:
+        tenants = {AssetName.parse(name).tenant for name in names}
+    except InvalidName as error:
+        raise _bad("names", "tenants/TENANT/assets/ASSET", str(error)) from None
+    if len(tenants) != 1:
+        raise _bad("names", "one tenant", f"{len(tenants)} tenants")
+    return names
+
+
+def _most(field: str, count: int, limit: int, what: str) -> None:
+    if count > limit:
+        raise _bad(field, f"at most {limit} {what}", str(count))
+
+
+def _bad(field: str, expected: str, got: str) -> Refused:
+    return Refused("REQUEST_MALFORMED", check=field, expected=expected, got=got)

@@ -1,0 +1,109 @@
+"""What a caller may learn from a refusal: the one place where exceptions become google.rpc.Status.
+
+docs/errors.md is written from these tables (`python -m kbs.rpc.errors_doc`), and a test holds it to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from attest.errors import AttestError, Malformed, NotBound
+from kbs.model.refusal import Refused, Unavailable
+
+__all__ = ["CHECKS", "DETAILS_KEY", "DOMAIN", "REASONS", "reason_of", "status_of"]
+
+DOMAIN = "sealgate"
+DETAILS_KEY = "grpc-status-details-bin"
+_Code = grpc.StatusCode
+
+# reason: (code, the sentence for people)
+REASONS: Mapping[str, tuple[Any, str]] = {
+    "REQUEST_MALFORMED": (_Code.INVALID_ARGUMENT, "The request is not what the API describes."),
+    "EVIDENCE_MALFORMED": (_Code.INVALID_ARGUMENT, "The evidence is not what its vendor's specification describes."),
+    "EVIDENCE_TOO_LARGE": (_Code.INVALID_ARGUMENT, "The evidence exceeds a limit."),
+    "EVIDENCE_UNSUPPORTED": (_Code.INVALID_ARGUMENT, "This broker does not verify evidence of that kind."),
+    "EVIDENCE_SIGNATURE_INVALID": (_Code.UNAUTHENTICATED, "A signature in the evidence or its chain does not verify."),
+    "CERTIFICATE_EXPIRED": (_Code.UNAUTHENTICATED, "A certificate of the evidence is outside its validity."),
+    "ROOT_UNKNOWN": (_Code.UNAUTHENTICATED, "The evidence does not chain to a vendor root that is pinned here."),
+    "BINDING_MISMATCH": (_Code.UNAUTHENTICATED, "The evidence was not made for this challenge, key and request."),
+    "CHALLENGE_INVALID": (_Code.UNAUTHENTICATED, "The challenge was not issued by this deployment."),
+    "CHALLENGE_EXPIRED": (_Code.UNAUTHENTICATED, "The challenge is too old; get a new one."),
+    "CHALLENGE_REUSED": (_Code.UNAUTHENTICATED, "The challenge was used for another request; get a new one."),
+    "CERTIFICATE_UNKNOWN": (_Code.UNAUTHENTICATED, "The client certificate belongs to nobody who is enrolled here."),
+    "TLS_VERSION": (_Code.UNAUTHENTICATED, "The connection is not TLS 1.3."),
+    "ACCESS_DENIED": (_Code.PERMISSION_DENIED, "Denied. An operator can say why: sealgate explain TICKET."),
+    "DEBUG_ENABLED": (_Code.PERMISSION_DENIED, "The guest may be debugged by its host; no key is released to it."),
+    "MIGRATION_AGENT": (_Code.PERMISSION_DENIED, "A migration agent can see the guest; no key is released to it."),
+    "CERTIFICATE_REVOKED": (_Code.PERMISSION_DENIED, "A certificate of the evidence is revoked by its vendor."),
+    "SIMULATED_ROOT": (
+        _Code.PERMISSION_DENIED,
+        "The evidence is simulated and this deployment is not, or the reverse.",
+    ),
+    "LOCKED": (_Code.FAILED_PRECONDITION, "Releases are locked; an operator can say for how long."),
+    "EXPOSURE_BUDGET": (_Code.RESOURCE_EXHAUSTED, "The release would cross a ceiling of exposure."),
+    "RATE_LIMITED": (_Code.RESOURCE_EXHAUSTED, "Too many requests at once; try again."),
+    "COLLATERAL_UNAVAILABLE": (_Code.UNAVAILABLE, "What is needed to judge the platform is not at hand."),
+    "LOG_UNAVAILABLE": (_Code.UNAVAILABLE, "The log cannot be written, hence nothing is released."),
+    "KEY_UNAVAILABLE": (_Code.UNAVAILABLE, "The key cannot be opened now."),
+    "STATE_MOVING": (_Code.UNAVAILABLE, "What the decision rests on changed meanwhile; try again."),
+    "NOT_FOUND": (_Code.NOT_FOUND, "There is no such thing."),
+    "INTERNAL": (_Code.INTERNAL, "A defect of the broker's own; its log knows more."),
+}
+
+# check: reason, where the class of the error alone does not tell
+CHECKS: Mapping[str, str] = {
+    "CHAIN_ROOT_NOT_PINNED": "ROOT_UNKNOWN",
+    "CERT_EXPIRED": "CERTIFICATE_EXPIRED",
+    "CERT_NOT_YET_VALID": "CERTIFICATE_EXPIRED",
+    "CERT_REVOKED": "CERTIFICATE_REVOKED",
+    "CRL_MISSING": "COLLATERAL_UNAVAILABLE",
+    "CRL_EXPIRED": "COLLATERAL_UNAVAILABLE",
+    "CRL_NOT_YET_VALID": "COLLATERAL_UNAVAILABLE",
+    "CRL_SIGNATURE": "COLLATERAL_UNAVAILABLE",
+    "NONCE_REQUIRED": "BINDING_MISMATCH",
+    "REPORT_DATA_MISMATCH": "BINDING_MISMATCH",
+    "UNSUPPORTED_EVIDENCE": "EVIDENCE_UNSUPPORTED",
+}
+
+
+def reason_of(error: AttestError) -> str:
+    """The coarse reason of a failed check."""
+    if error.check in CHECKS:
+        return CHECKS[error.check]
+    if isinstance(error, NotBound):
+        return "BINDING_MISMATCH"
+    return "EVIDENCE_MALFORMED" if isinstance(error, Malformed) else "EVIDENCE_SIGNATURE_INVALID"
+
+
+def status_of(error: AttestError | Refused) -> tuple[Any, str, bytes]:
+    """(code, message, serialized google.rpc.Status) of a refusal.
+
+    A failed check on the caller's own evidence is told whole; of a decision only the reason and the ticket are told.
+    """
+    if isinstance(error, AttestError):
+        reason = reason_of(error)
+        metadata = {"check": error.check, "path": error.path, "expected": error.expected, "got": error.got}
+    else:
+        reason = error.reason
+        told = {"check": error.check, "expected": error.expected, "got": error.got, "ticket": error.ticket}
+        metadata = {name: value for name, value in told.items() if value}
+    code, message = REASONS.get(reason, REASONS["INTERNAL"])
+    status = Status(code=code.value[0], message=message)
+    _pack(status, ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
+    if code is _Code.UNAVAILABLE:
+        seconds = error.retry_after if isinstance(error, Unavailable) else 5.0
+        _pack(status, RetryInfo(retry_delay=Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))))
+    return code, message, status.SerializeToString()
+
+
+def _pack(status: Status, detail: ErrorInfo | RetryInfo) -> None:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    status.details.append(packed)

@@ -1,0 +1,141 @@
+"""Hands every room its neighbours. Anchors, clocks, randomness, faults are arguments; there is no switch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from attest.anchors import Anchors
+from kbs.catalog.current import CurrentCatalogue
+from kbs.collateral.shelf import Shelf
+from kbs.custody.file import FileRoot
+from kbs.custody.pseudonym import Pseudonyms
+from kbs.custody.vault import Vault
+from kbs.log.bodies import Broker as Identity
+from kbs.log.bodies import joined
+from kbs.log.publish import Publisher
+from kbs.log.sequence import LogSequencer
+from kbs.log.signer import CheckpointSigner
+from kbs.model.unit import Unit, Verdict
+from kbs.policy.bundle import Bundle, default_bundle
+from kbs.policy.cedar import CedarEngine
+from kbs.release.challenge import Challenges
+from kbs.release.port import Broker, Clock, Digests, Random
+from kbs.serve.build import engine_document
+from kbs.serve.site import CHALLENGE, LOG, PSEUDONYM, Site
+from kbs.store.door import WriteDoor
+from kbs.store.port import Faults, no_fault
+from kbs.store.read import Reader
+
+__all__ = ["Running", "open_site", "wall_clock"]
+
+
+def wall_clock() -> int:
+    """ms since 1970: the process's clock, read here and nowhere deeper."""
+    return time.time_ns() // 1_000_000
+
+
+def _monotonic() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A broker with the parts that are served or closed beside it."""
+
+    broker: Broker
+    reader: Reader
+    door: WriteDoor
+    vault: Vault
+    publisher: Publisher
+    joined: Unit
+
+
+@contextmanager
+def open_site(
+    site: Site,
+    shelf: Shelf,
+    anchors: Anchors,
+    *,
+    bundle: Bundle | None = None,
+    clock: Clock = wall_clock,
+    monotonic: Clock = _monotonic,
+    random: Random = os.urandom,
+    faults: Faults = no_fault,
+) -> Iterator[Running]:
+    """Opens a site's store and keys and wires a broker over them; closes them at the end.
+
+    `joined` is the entry with which the process says that it serves; commit it before serving.
+    """
+    reader, follower = Reader(site.store), Reader(site.store)
+    door = WriteDoor(site.store, LogSequencer(site.log_origin), clock, faults)
+    try:
+        policy = bundle or default_bundle()
+        yield _wire(site, shelf, anchors, policy, reader, follower, door, clock, monotonic, random, faults)
+    finally:
+        door.close()
+        reader.close()
+        follower.close()
+
+
+def _wire(
+    site: Site,
+    shelf: Shelf,
+    anchors: Anchors,
+    bundle: Bundle,
+    reader: Reader,
+    follower: Reader,
+    door: WriteDoor,
+    clock: Clock,
+    monotonic: Clock,
+    random: Random,
+    faults: Faults,
+) -> Running:
+    vault = Vault(FileRoot(site.root_key), reader)
+    signer = CheckpointSigner(site.log_origin, vault.broker_keys(LOG)[-1][1].reveal())
+    identity = Identity(id=f"broker-{random(8).hex()}", measurement="", simulated=anchors.simulated)
+    documents = (bundle.document(), engine_document(), shelf.document())
+    digests = _digests(documents)
+    broker = Broker(
+        deployment=site.deployment,
+        identity=identity,
+        anchors=anchors,
+        challenges=Challenges(vault.broker_keys(CHALLENGE)),
+        shelf=shelf,
+        catalogue=CurrentCatalogue(reader),
+        engines=(CedarEngine(bundle),),
+        vault=vault,
+        pseudonyms=Pseudonyms(vault.broker_keys(PSEUDONYM)[-1][1]),
+        store=door,
+        used=reader,
+        signer=signer,
+        digests=digests,
+        clock=clock,
+        monotonic=monotonic,
+        random=random,
+        faults=faults,
+    )
+    draft = joined(
+        entry_id=random(16).hex(),
+        broker=identity,
+        policy=digests.policy,
+        engine=digests.engine,
+        collateral=digests.collateral,
+    )
+    return Running(
+        broker=broker,
+        reader=reader,
+        door=door,
+        vault=vault,
+        publisher=Publisher(site.log, follower, signer),
+        joined=Unit(verdict=Verdict(draft=draft, blobs=documents)),
+    )
+
+
+def _digests(documents: Sequence[bytes]) -> Digests:
+    policy, engine, collateral = (hashlib.sha256(document).digest() for document in documents)
+    return Digests(policy=policy, engine=engine, collateral=collateral)

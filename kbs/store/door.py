@@ -1,0 +1,206 @@
+"""The one write door on SQLite: one thread, one transaction for all units that wait, one fsync.
+
+Group commit without a timer: while a batch is being written the next one gathers. A unit that cannot be written alone
+does not take its neighbours with it: if a batch fails, its units are tried again one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kbs.model.log import LogHead, Place
+from kbs.model.unit import Committed, Outcome, Unit, Verdict
+from kbs.store import statements as sql
+from kbs.store.connect import SHARD, open_writer
+from kbs.store.errors import LogFrozen, StoreUnavailable
+from kbs.store.judge import Written, judge, write
+from kbs.store.port import Clock, Faults, Sequencer, no_fault
+
+__all__ = ["WriteDoor"]
+
+_BATCH = 512
+_CHALLENGE_KEPT_MS = 125_000
+_METER_KEPT_MS = 2 * 24 * 3_600_000
+Result = Outcome | Exception
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    unit: Unit
+    done: Callable[[Result], None]
+
+
+class WriteDoor:
+    """The only writer. `commit` may be called from the event loop; everything else happens on the door's thread."""
+
+    def __init__(self, path: Path, sequencer: Sequencer, clock: Clock, faults: Faults = no_fault) -> None:
+        self._path = path
+        self._sequencer = sequencer
+        self._clock = clock
+        self._faults = faults
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._seen: LogHead | None = None
+        self._connection = open_writer(path)
+        self._thread = threading.Thread(target=self._run, name="write-door", daemon=True)
+        self._thread.start()
+
+    async def commit(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Writes each unit on its own merits and returns an outcome for each, in order.
+
+        When it returns, what is `Committed` is durable. Raises StoreUnavailable if nothing was written or that is
+        unknown, LogFrozen if the log is not what it was.
+        """
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[Outcome]] = []
+        for unit in units:
+            future: asyncio.Future[Outcome] = loop.create_future()
+            futures.append(future)
+            self._jobs.put(_Job(unit, _resolver(loop, future)))
+        return list(await asyncio.gather(*futures))
+
+    def close(self) -> None:
+        """Writes what waits, then stops the thread."""
+        self._jobs.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        deferred: list[_Job] = []
+        while True:
+            jobs, stop = self._gather(deferred)
+            batch, deferred = _distinct(jobs)
+            if batch:
+                self._settle(batch)
+            if stop and not deferred and self._jobs.empty():
+                return
+            if stop:
+                self._jobs.put(None)
+
+    def _gather(self, deferred: list[_Job]) -> tuple[list[_Job], bool]:
+        jobs = list(deferred)
+        while len(jobs) < _BATCH:
+            try:
+                job = self._jobs.get(block=not jobs)
+            except queue.Empty:
+                return jobs, False
+            if job is None:
+                return jobs, True
+            jobs.append(job)
+        return jobs, False
+
+    def _settle(self, jobs: list[_Job]) -> None:
+        try:
+            results = self._transact([job.unit for job in jobs])
+        except LogFrozen as error:
+            results = [error] * len(jobs)
+        except (sqlite3.Error, ValueError, OverflowError, TypeError) as error:
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._settle([job])
+                return
+            results = [StoreUnavailable(f"the entry could not be written: {error}")]
+        for job, result in zip(jobs, results, strict=True):
+            job.done(result)
+
+    def _transact(self, units: Sequence[Unit]) -> list[Result]:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            results, head = self._write(connection, units)
+            self._faults("before-commit")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._seen = head
+        self._faults("after-commit")
+        return results
+
+    def _write(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> tuple[list[Result], LogHead]:
+        head = self._head(connection)
+        now = max(head.last_time, self._clock())
+        batch = self._sequencer.begin(head, now)
+        verdicts: list[Written | Outcome] = []
+        for unit in units:
+            judged = judge(connection, unit, now)
+            verdicts.append(write(connection, unit, judged, batch) if isinstance(judged, Verdict) else judged)
+        written = [v for v in verdicts if isinstance(v, Written)]
+        if not written:
+            return [v for v in verdicts if not isinstance(v, Written)], head
+        closed = batch.close()
+        places = {
+            id(w): self._finish(connection, w, proof, closed.head, now)
+            for w, proof in zip(written, closed.proofs, strict=True)
+        }
+        new = closed.head
+        row = {"size": new.size, "root": new.root, "frontier": new.frontier, "last_time": new.last_time}
+        connection.execute(sql.SET_HEAD, {"key": SHARD, **row})
+        connection.execute(sql.ADD_ROOT, {"size": new.size, "root": new.root, "committed_at": now})
+        connection.execute(sql.PRUNE_CHALLENGES, {"before": now - _CHALLENGE_KEPT_MS})
+        connection.execute(sql.PRUNE_METERS, {"before": now - _METER_KEPT_MS})
+        connection.execute(sql.PRUNE_MEMBERS, {"before": now - _METER_KEPT_MS})
+        return [
+            Committed(place=places[id(v)], over_budget=v.over_budget) if isinstance(v, Written) else v for v in verdicts
+        ], new
+
+    def _head(self, connection: sqlite3.Connection) -> LogHead:
+        size, root, frontier, last_time = connection.execute(sql.GET_HEAD, {"shard": SHARD}).fetchone()
+        seen = self._seen
+        if seen is not None and seen.size > 0:
+            row = connection.execute(sql.GET_ROOT, {"size": seen.size}).fetchone()
+            if size < seen.size or row is None or row[0] != seen.root:
+                raise LogFrozen(f"the log was at {seen.size} entries and is now another log of {size}")
+        return LogHead(size=size, root=root, frontier=frontier, last_time=last_time)
+
+    def _finish(
+        self, connection: sqlite3.Connection, written: Written, proof: tuple[bytes, ...], head: LogHead, now: int
+    ) -> Place:
+        placed = written.placed
+        connection.execute(sql.ADD_ENTRY, {"idx": placed.index, "leaf": placed.leaf, "leaf_hash": placed.leaf_hash})
+        use = written.unit.challenge
+        if use is not None:
+            row = {"digest": use.digest, "bound": use.bound, "issued_at": use.issued_at, "reply": written.reply}
+            place = {"idx": placed.index, "size": head.size, "proof": b"".join(proof)}
+            connection.execute(sql.ADD_CHALLENGE, {**row, **place})
+        return Place(index=placed.index, leaf=placed.leaf, proof=proof, size=head.size, root=head.root, time=now)
+
+
+def _distinct(jobs: Sequence[_Job]) -> tuple[list[_Job], list[_Job]]:
+    """A challenge is used at most once in a batch, so that its proof exists when it is asked for again."""
+    used: set[bytes] = set()
+    batch: list[_Job] = []
+    deferred: list[_Job] = []
+    for job in jobs:
+        use = job.unit.challenge
+        if use is not None and use.digest in used:
+            deferred.append(job)
+            continue
+        if use is not None:
+            used.add(use.digest)
+        batch.append(job)
+    return batch, deferred
+
+
+def _resolver(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Outcome]) -> Callable[[Result], None]:
+    def settle(result: Result) -> None:
+        if future.cancelled():
+            return
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+    def done(result: Result) -> None:
+        # The caller's loop may be gone by now; the entry stays, and the caller's client asks again.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result)
+
+    return done

@@ -1,0 +1,97 @@
+"""The tables. Defined once, with SQLAlchemy Core; the statements of the hot path are compiled from them.
+
+Digests and keys are raw bytes, times ms since 1970. `log_entry` and `log_root` refuse update and delete: protection
+against mistakes; what protects against people is the log itself.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+__all__ = ["SCHEMA_VERSION", "ddl", "tables"]
+
+SCHEMA_VERSION = 1
+
+tables = MetaData()
+
+
+def _table(name: str, *items: Column[object] | Index, rowid: bool = True) -> Table:
+    return Table(name, tables, *items, sqlite_strict=True, sqlite_with_rowid=rowid)
+
+
+def _bytes(name: str, *, key: bool = False) -> Column[object]:
+    return Column(name, LargeBinary, primary_key=key, nullable=False)
+
+
+def _int(name: str, *, key: bool = False) -> Column[object]:
+    return Column(name, Integer, primary_key=key, nullable=False, autoincrement=False)
+
+
+def _text(name: str, *, key: bool = False) -> Column[object]:
+    return Column(name, Text, primary_key=key, nullable=False)
+
+
+log_head = _table(
+    "log_head", _int("shard", key=True), _int("size"), _bytes("root"), _bytes("frontier"), _int("last_time")
+)
+log_entry = _table("log_entry", _int("idx", key=True), _bytes("leaf"), _bytes("leaf_hash"))
+log_root = _table("log_root", _int("size", key=True), _bytes("root"), _int("committed_at"))
+chain_head = _table("chain_head", _text("chain", key=True), _int("idx"), _int("seq"), rowid=False)
+blob = _table("blob", _bytes("digest", key=True), _bytes("data"), _int("idx"))
+state = _table("state", _int("id", key=True), _int("revision"), _int("governance"))
+object_ = _table(
+    "object",
+    _text("name", key=True),
+    _text("kind"),
+    Column("digest", LargeBinary, ForeignKey("blob.digest"), nullable=False),
+    _int("idx"),
+)
+key_material = _table("key_material", _text("name", key=True), _text("parent"), _bytes("wrapped"))
+broker_key = _table(
+    "broker_key", _text("purpose", key=True), _int("serial", key=True), _int("not_before"), _bytes("wrapped")
+)
+challenge_used = _table(
+    "challenge_used",
+    _bytes("digest", key=True),
+    _bytes("bound"),
+    _int("issued_at"),
+    _bytes("reply"),
+    _int("idx"),
+    _int("size"),
+    _bytes("proof"),
+    Index("challenge_used_issued_at", "issued_at"),
+)
+meter = _table("meter", _text("meter", key=True), _int("window", key=True), _int("total"), rowid=False)
+meter_member = _table(
+    "meter_member", _text("meter", key=True), _int("window", key=True), _text("member", key=True), rowid=False
+)
+lease = _table(
+    "lease",
+    _text("lease_id", key=True),
+    _text("tenant"),
+    _text("node"),
+    _int("start"),
+    _int("end"),
+    _int("idx"),
+    Index("lease_node", "tenant", "node"),
+)
+ticket = _table("ticket", _text("ticket", key=True), _text("tenant"), _int("idx"))
+
+
+def ddl() -> list[str]:
+    """The statements that make an empty database of this schema."""
+    dialect = sqlite.dialect()
+    statements = []
+    for table in tables.sorted_tables:
+        statements.append(str(CreateTable(table).compile(dialect=dialect)))
+        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=str)]
+    for name in (log_entry.name, log_root.name, blob.name):
+        for verb in ("UPDATE", "DELETE"):
+            statements.append(
+                f"CREATE TRIGGER {name}_no_{verb.lower()} BEFORE {verb} ON {name} "
+                f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
+            )
+    statements.append(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return statements

@@ -1,0 +1,303 @@
+"""`sealgate audit`: exit codes, the state file, JSON, and what is said in sentences."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients.auditor.state import write_state
+from clients.cli.main import Doors, main
+from clients.errors import Unavailable
+from tests.makers.log import MadeLog, edit, make_log, resequence
+
+SIZE = 300
+NOW = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A published log with its trust file, in a directory of its own, and the command to audit it."""
+
+    folder: Path
+    log: MadeLog
+    capsys: pytest.CaptureFixture[str]
+
+    @property
+    def directory(self) -> Path:
+        return self.folder / "log"
+
+    def run(self, *arguments: object, simulated: bool = True) -> tuple[int, str, str]:
+        code = main(["audit", *map(str, arguments)], Doors(now=NOW, simulated=simulated))
+        out, err = self.capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    def verify(self, *arguments: object, **doors: bool) -> tuple[int, str, str]:
+        return self.run("verify", self.directory, "--trust", self.folder / "trust.json", *arguments, **doors)
+
+    def publish(self, leaves: Sequence[bytes]) -> None:
+        """Whoever has the log key publishes something else."""
+        shutil.rmtree(self.directory)
+        self.log.forge(self.directory, leaves)
+
+    def receipt(self, index: int, size: int | None = None) -> Path:
+        path = self.folder / f"{index}-{size}.tlog-proof"
+        path.write_bytes(self.log.receipt(index, size))
+        return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeLog:
+    return make_log(tmp_path_factory.mktemp("made") / "log", SIZE)
+
+
+@pytest.fixture
+def site(made: MadeLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Site:
+    shutil.copytree(made.directory, tmp_path / "log")
+    made.write_trust(tmp_path / "trust.json")
+    return Site(folder=tmp_path, log=made, capsys=capsys)
+
+
+def test_without_anchor_it_passes_only_if_asked_to(site: Site) -> None:
+    code, out, err = site.verify()
+    assert (code, err) == (12, "")
+    assert "UNANCHORED: neither a saved state nor a receipt was given" in out
+    assert out.endswith("verdict  ok, unanchored\n")
+    code, out, _ = site.verify("--allow-unanchored")
+    assert code == 0
+    assert "UNANCHORED" in out
+
+
+def test_allowing_unanchored_allows_nothing_else(site: Site) -> None:
+    assert site.verify("--allow-unanchored", "--receipt", _future(site))[0] == 12
+    (site.directory / "tile/0/000").unlink()
+    assert site.verify("--allow-unanchored")[0] == 11
+    (site.directory / "checkpoint").write_bytes(b"")
+    assert site.verify("--allow-unanchored")[0] == 10
+
+
+def _future(site: Site) -> Path:
+    later = make_log(site.folder / "later", SIZE + 20)
+    path = site.folder / "later.tlog-proof"
+    path.write_bytes(later.receipt(SIZE + 10))
+    return path
+
+
+def test_receipts_anchor(site: Site) -> None:
+    code, out, _ = site.verify("--receipt", site.receipt(3, 10), site.receipt(250), "--receipt", site.receipt(9))
+    assert (code, "UNANCHORED" in out) == (0, False)
+
+
+def test_the_state_is_made_kept_and_carried_forward(site: Site) -> None:
+    state = site.folder / "audit.state"
+    site.publish(site.log.leaves[:100])
+    code, out, _ = site.verify("--state", state)
+    assert (code, "FIRST USE" in out, state.read_bytes()) == (0, True, site.log.checkpoint(100))
+    site.publish(site.log.leaves)
+    code, out, _ = site.verify("--state", state)
+    assert (code, "FIRST USE" in out, state.read_bytes()) == (0, False, site.log.checkpoint())
+    assert site.verify("--state", state)[0] == 0
+    assert sorted(path.name for path in site.folder.iterdir()) == ["audit.state", "log", "trust.json"]
+
+
+def _rewritten(log: MadeLog) -> list[bytes]:
+    return [edit(raw, lambda b: {**b, "purpose": "other"}) if n == 150 else raw for n, raw in enumerate(log.leaves)]
+
+
+# What the log's operator does after an audit of 200 entries.
+BETRAYALS: dict[str, tuple[Callable[[MadeLog], Sequence[bytes]], str]] = {
+    "shrinks": (lambda log: log.leaves[:199], "STATE_SHRANK"),
+    "shrinks to one entry": (lambda log: log.leaves[:1], "STATE_SHRANK"),
+    "forks at the same size": (lambda log: _rewritten(log)[:200], "STATE_FORK"),
+    "forks and grows": (_rewritten, "STATE_FORK"),
+    "forks in the last entry seen": (
+        lambda log: [*log.leaves[:199], *resequence([*log.leaves[:199], log.leaves[200]])[199:], *log.leaves[200:]],
+        "STATE_FORK",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BETRAYALS)
+def test_a_log_that_takes_back_what_the_state_saw_is_proven_to(site: Site, name: str) -> None:
+    make, check = BETRAYALS[name]
+    state = site.folder / "audit.state"
+    site.publish(site.log.leaves[:200])
+    assert site.verify("--state", state)[0] == 0
+    site.publish(make(site.log))
+    for arguments in ([], ["--allow-unanchored"], ["--receipt", site.receipt(3, 4)]):
+        code, out, _ = site.verify("--state", state, *arguments)
+        assert (code, check in out) == (10, True)
+        assert state.read_bytes() == site.log.checkpoint(200)
+
+
+def test_a_log_that_fails_leaves_the_state_alone(site: Site) -> None:
+    state = site.folder / "audit.state"
+    (site.directory / "tile/0/000").unlink()
+    assert site.verify("--state", state)[0] == 11
+    assert not state.exists()
+    state.write_bytes(site.log.checkpoint(50))
+    assert site.verify("--state", state)[0] == 11
+    assert state.read_bytes() == site.log.checkpoint(50)
+
+
+def test_a_state_that_another_audit_changed_is_not_overwritten(site: Site) -> None:
+    state = site.folder / "audit.state"
+    for old in (None, b"another"):
+        state.write_bytes(b"newer")
+        with pytest.raises(Unavailable, match="another audit has changed"):
+            write_state(state, b"mine", old=old)
+        assert state.read_bytes() == b"newer"
+    state.unlink()
+    with pytest.raises(Unavailable, match="another audit has changed"):
+        write_state(state, b"mine", old=b"newer")
+    write_state(state, b"mine", old=None)
+    assert state.read_bytes() == b"mine"
+
+
+USAGE: dict[str, tuple[Callable[[Site], Sequence[object]], int, str]] = {
+    "no such directory": (lambda s: ["verify", s.folder / "no", "--trust", s.folder / "trust.json"], 2, "no is not a"),
+    "no trust file": (lambda s: ["verify", s.directory], 2, "--trust"),
+    "trust file missing": (lambda s: ["verify", s.directory, "--trust", s.folder / "x"], 2, "cannot be read"),
+    "state is empty": (lambda s: [*_verify(s), "--state", _file(s, b"")], 2, "the state file is not a checkpoint"),
+    "state is a directory": (lambda s: [*_verify(s), "--state", s.folder], 2, "the state file"),
+    "state nowhere": (lambda s: [*_verify(s), "--state", s.folder / "no" / "state"], 2, "is not a directory"),
+    "receipt missing": (lambda s: [*_verify(s), "--receipt", s.folder / "no"], 2, "the receipt"),
+    "receipt broken": (lambda s: [*_verify(s), "--receipt", _file(s, b"x")], 4, "PROOF_FORMAT"),
+    "checkpoint missing": (lambda s: [*_verify(s, s.folder)], 11, ""),
+    "list without a log": (lambda s: ["list", s.folder], 2, "no file named checkpoint"),
+    "list of a broken checkpoint": (lambda s: ["list", _broken(s, "checkpoint")], 11, "the checkpoint is not one"),
+    "list of a broken bundle": (lambda s: ["list", _broken(s, "tile/entries/000")], 11, "is not an entry bundle"),
+    "show beyond the end": (lambda s: ["show", s.directory, SIZE], 2, "there is no entry 300"),
+    "show before the start": (lambda s: ["show", s.directory, "--", -1], 2, "there is no entry -1"),
+    "show what is no number": (lambda s: ["show", s.directory, "x"], 2, "invalid int"),
+    "no verb": (lambda s: [], 2, "VERB"),
+}
+
+
+def _verify(site: Site, directory: Path | None = None) -> list[object]:
+    return ["verify", directory or site.directory, "--trust", site.folder / "trust.json"]
+
+
+def _file(site: Site, raw: bytes) -> Path:
+    path = site.folder / "some-file"
+    path.write_bytes(raw)
+    return path
+
+
+def _broken(site: Site, name: str) -> Path:
+    (site.directory / name).write_bytes(b"\x00\x05")
+    return site.directory
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_what_cannot_be_done_is_said_in_a_sentence(site: Site, name: str) -> None:
+    make, code, sentence = USAGE[name]
+    got, _, err = site.run(*make(site))
+    assert (got, sentence in err) == (code, True), err
+
+
+def test_the_ordinary_command_refuses_a_simulated_deployment(site: Site) -> None:
+    code, out, err = site.verify(simulated=False)
+    assert (code, out, "simulated deployment" in err) == (4, "", True)
+    trust = json.loads((site.folder / "trust.json").read_text())
+    (site.folder / "trust.json").write_text(json.dumps({**trust, "simulated": False}))
+    assert site.verify()[0] == 4
+    code, out, _ = site.verify("--allow-unanchored", simulated=False)
+    assert (code, "ENTRY_SIMULATED" in out) == (10, True)
+
+
+def _json(out: str) -> dict[str, Any]:
+    document = json.loads(out)
+    assert isinstance(document, dict)
+    assert list(document) == [
+        "verdict",
+        "levels",
+        "size",
+        "root",
+        "origin",
+        "simulated",
+        "anchored",
+        "first_use",
+    ]
+    return document
+
+
+def test_json(site: Site) -> None:
+    _, out, _ = site.verify("--json")
+    document = _json(out)
+    assert (document["verdict"], document["size"], document["simulated"]) == ("unanchored", SIZE, True)
+    assert document["origin"] == "sealgate.test/audit/1"
+    assert document["root"] == (site.directory / "checkpoint").read_text().splitlines()[2]
+    assert [level["outcome"] for level in document["levels"]] == [*["passed"] * 3, "skipped", "passed", "passed"]
+    path = site.directory / "tile/0/000"
+    path.write_bytes(bytes(32) + path.read_bytes()[32:])
+    code, out, _ = site.verify("--json")
+    document = _json(out)
+    level = document["levels"][2]
+    assert (code, document["verdict"]) == (10, "tampered")
+    assert (level["level"], level["outcome"], level["check"], level["index"]) == ("V3", "failed", "TILE_HASH", 0)
+    assert (level["path"], level["got"], level["failures"]) == ("tile/0/000[0]", "A" * 43 + "=", 1)
+    (site.directory / "checkpoint").unlink()
+    code, out, _ = site.verify("--json")
+    document = _json(out)
+    assert (code, document["verdict"], document["size"], document["root"]) == (11, "incomplete", None, None)
+
+
+def test_a_reader_that_goes_away_does_not_make_it_ok(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", gone)
+    assert site.verify("--allow-unanchored")[0] == 5
+    assert site.verify()[0] == 12
+
+
+def test_list_and_show(site: Site) -> None:
+    code, out, _ = site.run("list", site.directory)
+    lines = out.splitlines()
+    assert (code, len(lines)) == (0, SIZE)
+    assert lines[0].split() == ["0", "2026-09-21T14:13:57.000Z", "log.genesis", "-", "-", "(simulated)"]
+    assert "release.refused     MEASUREMENT_UNKNOWN     tenants/acme/assets/model-" in lines[7 * 4]
+    _, out, _ = site.run("list", site.directory, "--json")
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert [each["index"] for each in objects] == list(range(SIZE))
+    assert set(objects[3]) == {"index", "verified", "time", "type", "reason", "assets", "simulated"}
+    assert not any(each["verified"] for each in objects)
+    for index in (0, 255, 256, 299):
+        code, out, _ = site.run("show", site.directory, index)
+        document = json.loads(out)
+        assert (code, document["index"], document["header"]["i"], document["verified"]) == (0, index, index, False)
+        assert document["body"]["type"] == objects[index]["type"]
+
+
+def test_list_goes_as_far_as_it_can(site: Site) -> None:
+    (site.directory / "tile/entries/001.p/44").unlink()
+    code, out, err = site.run("list", site.directory)
+    assert (code, len(out.splitlines())) == (11, 256)
+    assert "tile/entries/001.p/44 is missing: entries 256 to 299" in err
+
+
+def test_list_and_show_survive_what_is_no_entry(site: Site) -> None:
+    odd = edit(site.log.leaves[2], lambda b: {**b, "reason": "\x1b[31m", "type": ["x"]}, t=2**53 - 1)
+    site.publish([site.log.leaves[0], b"not an entry", odd])
+    code, out, _ = site.run("list", site.directory)
+    assert (code, out.isascii(), "\x1b" in out) == (0, True, False)
+    assert "not an entry of this schema" in out.splitlines()[1]
+    assert "9007199254740991 ms" in out.splitlines()[2]
+    assert site.run("list", site.directory, "--json")[0] == 0
+    assert site.run("show", site.directory, 1)[0] == 11
+    assert site.run("show", site.directory, 2)[0] == 0
+
+
+@pytest.mark.parametrize("verb", ["verify", "list", "show"])
+def test_help_has_examples_and_says_what_is_not_done(site: Site, verb: str) -> None:
+    code, out, _ = site.run(verb, "--help")
+    assert (code, "examples:" in out) == (0, True)
+    assert ("12  unanchored" if verb == "verify" else "Nothing is verified here") in out

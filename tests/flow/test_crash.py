@@ -1,0 +1,90 @@
+"""kill -9 at each point of a release: never a key without its entry, never an entry twice, no stored reply lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sealgate.v1.attestation_pb2 import Attestation, HpkeSuite, SnpEvidence
+from sealgate.v1.key_release_pb2 import (
+    GetChallengeRequest,
+    GetChallengeResponse,
+    ReleaseKeysRequest,
+    ReleaseKeysResponse,
+)
+
+from attest.tlog.entry import parse_leaf
+from clients.errors import ClientError
+from clients.transport import connect
+from clients.trust import read_trust
+from clients.workload.recipient import RecipientKey
+from kbs.store.read import Reader
+from tests.makers.site import ASSET, ORIGIN, PURPOSE, SimulatedSite, save_vendor
+from tests.makers.workload import report_for
+
+# point: entries that the crash leaves behind
+POINTS = {"after-wrap": 0, "before-commit": 0, "after-commit": 1, "before-reply": 1}
+
+
+@contextmanager
+def _broker(directory: Path, *module: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    command = [sys.executable, "-m", module[0], str(directory), *module[1:]]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ports = json.loads(process.stdout.readline())
+        try:
+            yield f"127.0.0.1:{ports['workload']}", process
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def _releases(site: SimulatedSite) -> list[Any]:
+    reader = Reader(site.site.store)
+    try:
+        bodies = [parse_leaf(leaf).body for leaf in reader.leaves(0, reader.head().size)]
+    finally:
+        reader.close()
+    return [body for body in bodies if str(body["type"]).startswith("release.")]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at(site: SimulatedSite, point: str) -> None:
+    save_vendor(site)
+    trust = read_trust(site.trust, simulated=True)
+    recipient = RecipientKey()
+    with _broker(site.directory, "tests.flow.crash_broker", point) as (address, process):
+        with connect(address, trust.broker_ca) as channel:
+            challenge = channel.call(
+                "/sealgate.v1.KeyRelease/GetChallenge", GetChallengeRequest(), GetChallengeResponse
+            ).challenge
+            report = report_for(site.chip, challenge, recipient.public, ORIGIN, PURPOSE, [ASSET])
+            attestation = Attestation(
+                challenge=challenge,
+                suite=HpkeSuite.HPKE_SUITE_MLKEM768_X25519,
+                recipient_key=recipient.public,
+                snp=SnpEvidence(report=report, certificates=site.chip.certificates),
+            )
+            request = ReleaseKeysRequest(attestation=attestation, purpose=PURPOSE, names=[ASSET])
+            with pytest.raises(ClientError):
+                channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", request, ReleaseKeysResponse)
+        assert process.wait(timeout=20) == -9
+    before = _releases(site)
+    assert len(before) == POINTS[point]
+    with _broker(site.directory, "deploy.demo.broker") as (address, _), connect(address, trust.broker_ca) as channel:
+        first = channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", request, ReleaseKeysResponse)
+        again = channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", request, ReleaseKeysResponse)
+    assert first.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
+    after = _releases(site)
+    assert [body["type"] for body in after] == ["release.granted"]
+    if before:
+        assert after == before
+    assert first.receipt.leaf
+    assert os.path.getsize(site.site.store) > 0

@@ -1,0 +1,88 @@
+"""A workload without its network: builds asks as the wire would deliver them, and opens what comes back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attest import binding
+from attest.evidence import SnpEvidence
+from clients.workload.recipient import SUITE, RecipientKey
+from kbs.model.release import Answer, Ask
+from kbs.release.challenge import Challenges
+from tests.makers.amd import Chip, healthy, pack, sign
+from tests.makers.site import ASSET, MEASUREMENT, ORIGIN, PURPOSE
+
+__all__ = ["Workload", "build", "report_for"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """An ask with the private half that can open the answer."""
+
+    ask: Ask
+    recipient: RecipientKey
+
+    @property
+    def bound(self) -> bytes:
+        return binding.bound(self.ask.transcript(self.ask.request(ORIGIN).digest()))
+
+    def open(self, answer: Answer) -> list[bytes]:
+        """The released keys in the clear."""
+        lease = answer.grant.lease
+        if lease is None:
+            return []
+        return [
+            self.recipient.open(
+                k.wrapped,
+                binding.key_info(self.bound, k.key_name, self.ask.purpose, lease.lease_id, k.content_digest),
+            )
+            for k in answer.grant.keys
+        ]
+
+
+def build(
+    chip: Chip,
+    challenges: Challenges,
+    now: int,
+    *,
+    names: Sequence[str] = (ASSET,),
+    purpose: str = PURPOSE,
+    measurement: bytes = MEASUREMENT,
+    rehearsal: bool = False,
+    challenge: bytes | None = None,
+    recipient: RecipientKey | None = None,
+    init_data: bytes = b"",
+    **fields: int | bytes,
+) -> Workload:
+    """An ask over a fresh challenge; every field of the report can be set."""
+    recipient = recipient or RecipientKey()
+    challenge = challenge or challenges.issue(now, os.urandom(16))
+    request = binding.Request(action="release", origin=ORIGIN, purpose=purpose, names=tuple(names))
+    transcript = binding.transcript(challenge, SUITE, recipient.public, b"", request.digest(), [])
+    given = {"report_data": binding.bound(transcript), "measurement": measurement, **fields}
+    base = healthy(chip.amd.product, version=3, kind=chip.kind, chip_id=chip.chip_id, tcb=chip.tcb)
+    report = sign(chip.key, pack({**base, **given}))
+    ask = Ask(
+        challenge=challenge,
+        suite=SUITE,
+        recipient_key=recipient.public,
+        holder_key=b"",
+        evidence=SnpEvidence(report=report, certificates=chip.certificates),
+        devices=(),
+        init_data=init_data,
+        purpose=purpose,
+        names=tuple(names),
+        rehearsal=rehearsal,
+    )
+    return Workload(ask=ask, recipient=recipient)
+
+
+def report_for(
+    chip: Chip, challenge: bytes, recipient_key: bytes, origin: str, purpose: str, names: Sequence[str]
+) -> bytes:
+    """A report of the demo's image over one request."""
+    request = binding.Request(action="release", origin=origin, purpose=purpose, names=tuple(names))
+    transcript = binding.transcript(challenge, SUITE, recipient_key, b"", request.digest(), [])
+    return chip.report(binding.bound(transcript), measurement=MEASUREMENT)
