@@ -24,12 +24,13 @@ _COMMANDS = {
     "keys": ("clients.cli.keys", "get keys for this machine"),
     "open": ("clients.cli.sealed", "read a sealed file with a released key"),
     "seal": ("clients.cli.sealed", "seal a file to a key version's public key"),
+    "evidence": ("clients.cli.evidence", "verify or show attestation evidence, offline"),
     "explain": ("clients.cli.explain", "why a request was refused, for operators"),
     "audit": ("clients.cli.audit", "verify and read the release log, offline"),
 }
 _EPILOG = """exit codes:
   0 ok   2 usage   3 denied   4 not trusted   5 unavailable   6 locked
-  audit verify: 10 tampering proven   11 data incomplete   12 unanchored"""
+  audit verify: 10 tampering proven   11 data incomplete   12 stale or unanchored"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from kbs.serve.site import Site
 from tests.makers import safetensors
 from tests.makers.site import ASSET, MEASUREMENT, ORIGIN, PURPOSE, make_site, save_vendor
 
-__all__ = ["main"]
+__all__ = ["DemoFailed", "main", "tell"]
 
 _OTHER = hashlib.sha384(b"an image nobody registered").digest()
 
@@ -48,7 +48,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="sealgate-demo-") as name:
         directory = Path(name) / "site"
         try:
-            _tell(directory)
+            tell(directory)
         except DemoFailed as error:
             print(f"\nThe demonstration failed: {error}", file=sys.stderr)
             return 1
@@ -56,7 +56,8 @@ def main() -> int:
     return 0
 
 
-def _tell(directory: Path) -> None:
+def tell(directory: Path) -> None:
+    """The whole story in one directory, which must not exist; raises DemoFailed."""
     _step("A throwaway AMD, a site, a sealed model")
     asyncio.run(_prepare(directory))
     _say(f"root key, store, genesis entry and catalogue of {ORIGIN}; the model is sealed to a public key")
@@ -74,7 +75,10 @@ async def _prepare(directory: Path) -> None:
 def _broker(directory: Path) -> Iterator[Ports]:
     """The broker in a process of its own, until the block ends."""
     command = [sys.executable, "-m", "deploy.demo.broker", str(directory)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        (directory / "broker.err").open("w") as errors,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
         try:
             yield _ports(process.stdout)
         finally:

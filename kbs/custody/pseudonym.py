@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 
 from attest.binding import bind
@@ -23,5 +22,5 @@ class Pseudonyms:
     def of(self, tenant: str, kind: str, real: bytes) -> str:
         """For example `node-ABC...` for a chip id."""
         message = bind("sealgate/v1/pseudonym", tenant, kind, real)
-        tag = hmac.digest(self._key.reveal(), message, hashlib.sha256)[: _BITS // 8]
+        tag = hmac.digest(self._key.reveal(), message, "sha256")[: _BITS // 8]
         return f"{kind}-{base64.b32encode(tag).decode().rstrip('=').lower()}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from attest.tlog.entry import canonical
+from attest.tlog.entry import MAX_BODY, canonical
 from kbs.model.log import Draft
 
 __all__ = ["Broker", "KeyLine", "ReleaseBody", "change", "genesis", "joined", "query"]
@@ -99,14 +99,14 @@ class ReleaseBody:
             "tcb": dict(self.tcb),
             "transcript_digest": self.transcript.hex(),
         }
-        return Draft(body=canonical(body), assets=assets)
+        return Draft(body=canonical(body, limit=MAX_BODY), assets=assets)
 
 
 def genesis(*, entry_id: str, broker: Broker, deployment: str, log_key: str) -> Draft:
     """The first entry of a shard: the deployment's constant name and the key that signs this log."""
     common = _common("log.genesis", entry_id, "", ("broker", broker.id), broker, 0)
     body = {**common, "deployment": deployment, "log_key": log_key, "prev": None}
-    return Draft(body=canonical(body), governance=True)
+    return Draft(body=canonical(body, limit=MAX_BODY), governance=True)
 
 
 def change(  # everything that the entry states
@@ -132,7 +132,7 @@ def change(  # everything that the entry states
         "old_digest": old.hex() or None,
         "new_digest": new.hex() or None,
     }
-    return Draft(body=canonical(body), assets=assets, governance=True)
+    return Draft(body=canonical(body, limit=MAX_BODY), assets=assets, governance=True)
 
 
 def joined(*, entry_id: str, broker: Broker, policy: bytes, engine: bytes, collateral: bytes) -> Draft:
@@ -143,7 +143,7 @@ def joined(*, entry_id: str, broker: Broker, policy: bytes, engine: bytes, colla
         "engine_digest": engine.hex(),
         "policy_digest": policy.hex(),
     }
-    return Draft(body=canonical(body), governance=True)
+    return Draft(body=canonical(body, limit=MAX_BODY), governance=True)
 
 
 def query(*, entry_id: str, tenant: str, actor: str, broker: Broker, scope: bytes) -> Draft:
@@ -152,7 +152,7 @@ def query(*, entry_id: str, tenant: str, actor: str, broker: Broker, scope: byte
         **_common("query.performed", entry_id, tenant, ("person", actor), broker, None),
         "scope_digest": scope.hex(),
     }
-    return Draft(body=canonical(body))
+    return Draft(body=canonical(body, limit=MAX_BODY))
 
 
 def _common(  # the fields of every entry

@@ -5,7 +5,6 @@ challenge = 0x01 || issued_at in ms (u64, big-endian) || 16 random bytes || HMAC
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 
@@ -60,4 +59,4 @@ class Challenges:
 
 
 def _tag(secret: Secret, signed: bytes) -> bytes:
-    return hmac.digest(secret.reveal(), bind("sealgate/v1/challenge", signed), hashlib.sha256)
+    return hmac.digest(secret.reveal(), bind("sealgate/v1/challenge", signed), "sha256")

@@ -70,13 +70,15 @@ def judge(connection: sqlite3.Connection, unit: Unit, now: int) -> Refusal | Ver
         row = connection.execute(sql.GET_OBJECT, {"name": name}).fetchone()
         if (row[0] if row else b"") != expected:
             return Conflict(name=name)
-    additions = [(count, _addition(connection, count)) for count in unit.counts]
-    if any(total + add > count.limit for count, (total, add) in additions):
+    fresh = [(count, _total(connection, count)) for count in unit.counts if not _is_member(connection, count)]
+    if any(total + count.add > count.limit for count, total in fresh):
         if unit.over_budget is None:
             raise ValueError("a unit with counts needs the verdict that is written when one is crossed")
         return unit.over_budget
-    for count, (total, add) in additions:
-        _count(connection, count, total + add)
+    for count, total in fresh:
+        key = {"meter": count.meter, "window": count.window}
+        connection.execute(sql.PUT_METER, {**key, "total": total + count.add})
+        connection.execute(sql.ADD_MEMBER, {**key, "member": count.member})
     return unit.verdict
 
 
@@ -88,18 +90,14 @@ def _challenge(connection: sqlite3.Connection, use: ChallengeUse, now: int) -> R
     return Expired(age_ms=age) if age > CHALLENGE_LIFE_MS else None
 
 
-def _addition(connection: sqlite3.Connection, count: Count) -> tuple[int, int]:
-    key = {"meter": count.meter, "window": count.window}
-    row = connection.execute(sql.GET_METER, key).fetchone()
-    seen = connection.execute(sql.GET_MEMBER, {**key, "member": count.member}).fetchone()
-    return (row[0] if row else 0), (0 if seen else count.add)
+def _is_member(connection: sqlite3.Connection, count: Count) -> bool:
+    key = {"meter": count.meter, "window": count.window, "member": count.member}
+    return connection.execute(sql.GET_MEMBER, key).fetchone() is not None
 
 
-def _count(connection: sqlite3.Connection, count: Count, total: int) -> None:
-    key = {"meter": count.meter, "window": count.window}
-    connection.execute(sql.PUT_METER, {**key, "total": total})
-    if not connection.execute(sql.GET_MEMBER, {**key, "member": count.member}).fetchone():
-        connection.execute(sql.ADD_MEMBER, {**key, "member": count.member})
+def _total(connection: sqlite3.Connection, count: Count) -> int:
+    row = connection.execute(sql.GET_METER, {"meter": count.meter, "window": count.window}).fetchone()
+    return int(row[0]) if row else 0
 
 
 def write(connection: sqlite3.Connection, unit: Unit, verdict: Verdict, batch: Batch) -> Written:

@@ -1,0 +1,1 @@
+"""Speed as a ratio in one run: ours against the bare primitives, sides interleaved, CPU of the whole process."""
