@@ -49,9 +49,9 @@ def verify_snp(
 ) -> Authentic:
     """Verifies a report under pinned roots. Binding is the caller's: `check_report_data`.
 
-    1. the report is what AMD's table says          4. no intermediate is revoked
-    2. an endorsement key chains to a pinned ARK    5. it is the key of this chip at this TCB and product
-    3. each certificate is valid at `now`           6. it signed the report
+    1. the report is what AMD's table says          4. each certificate is valid at `now`
+    2. an endorsement key chains to a pinned ARK    5. no intermediate is revoked
+    3. it is that of this product, TCB and chip     6. it signed the report
 
     `chains` and `crls` were verified before: steps 2 and the lists' signatures are not repeated for identical bytes.
     """
@@ -112,12 +112,10 @@ class _Judge:
     def under(self, chain: VerifiedChain) -> Authentic:
         """The claims, if the report was signed by the chain's key and nothing speaks against the chain at `now`."""
         report = self.report
-        valid = _check_validity(chain, self.now)  # 3
-        lists = relevant(self.crls, chain, self.known)  # 4
+        matching = _check_product(chain, report), _check_tcb(chain, report), _check_chip(chain, report)  # 3
+        valid = _check_validity(chain, self.now)  # 4
+        lists = relevant(self.crls, chain, self.known)  # 5
         unrevoked = check_not_revoked(chain, lists, self.now, required=self.required, offered=len(self.crls))
-        product = _check_product(chain, report)  # 5
-        same_tcb = _check_tcb(chain, report)
-        same_chip = _check_chip(chain, report)
         verify_p384(
             chain.vek.spki, report.signed, *report.signature, check="SNP_SIGNATURE", path="report.signature"
         )  # 6
@@ -125,7 +123,7 @@ class _Judge:
             claims=claims_of(
                 report, product=chain.root.product, csp_id=chain.vek.csp_id, simulated=chain.root.simulated
             ),
-            findings=(*_ON_THE_WAY, valid, unrevoked, product, same_tcb, same_chip, _SIGNED),
+            findings=(*_ON_THE_WAY, *matching, valid, unrevoked, _SIGNED),
             chain=chain,
             crls=lists,
         )

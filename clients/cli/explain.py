@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clients.errors import Usage
+from clients.cli.people import add_arguments, people_channel
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -15,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _EPILOG = """example:
-  sealgate explain 3f0c... --trust trust.json --broker broker.example:8444 --key me.key --cert me.pem"""
+  sealgate explain 3f0c... --trust trust.json --broker broker.example:8444 --key me.key --cert me.pem
+
+The question itself leaves an entry in the log."""
 
 
 def register(subparsers: Any) -> None:
@@ -28,10 +29,7 @@ def register(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     explain.add_argument("ticket", help="the ticket that the refusal returned")
-    explain.add_argument("--trust", type=Path, required=True, metavar="FILE", help="the deployment's trust file")
-    explain.add_argument("--broker", required=True, metavar="HOST:PORT", help="the broker's people port")
-    explain.add_argument("--key", type=Path, required=True, metavar="FILE", help="your client key, PEM")
-    explain.add_argument("--cert", type=Path, required=True, metavar="FILE", help="your client certificate, PEM")
+    add_arguments(explain)
     explain.add_argument("--all", action="store_true", help="also list the checks that passed or were skipped")
     explain.add_argument("--json", action="store_true", help="print one JSON object")
     explain.set_defaults(run=_explain)
@@ -39,15 +37,8 @@ def register(subparsers: Any) -> None:
 
 def _explain(args: argparse.Namespace, doors: Doors) -> int:
     from clients.operator.explain import explain, to_document, to_text  # noqa: PLC0415
-    from clients.transport import Identity, connect  # noqa: PLC0415
-    from clients.trust import read_trust  # noqa: PLC0415
 
-    trust = read_trust(args.trust, simulated=doors.simulated)
-    try:
-        identity = Identity(key=args.key.read_bytes(), chain=args.cert.read_bytes())
-    except OSError as error:
-        raise Usage(f"{error.filename} cannot be read: {error.strerror}") from error
-    with connect(args.broker, trust.broker_ca, identity) as channel:
+    with people_channel(args, doors) as channel:
         answer = explain(channel, args.ticket)
     print(json.dumps(to_document(answer)) if args.json else to_text(answer, everything=args.all))
     return 0

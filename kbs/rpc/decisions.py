@@ -38,7 +38,8 @@ __all__ = ["NAME", "DecisionReader", "methods"]
 NAME = "sealgate.v1.Decisions"
 _OUTCOMES = {"passed": CHECK_OUTCOME_PASSED, "failed": CHECK_OUTCOME_FAILED, "skipped": CHECK_OUTCOME_SKIPPED}
 _REMEDIES = {
-    "POLICY_MEASUREMENT": "If this image is meant to have the key, add its measurement to one of the asset's sets.",
+    "POLICY_MEASUREMENT": "If this image is meant to have the key, add its measurement to one of the asset's sets: "
+    "compute it (sealgate measure snp), or draft it from this ticket (sealgate refvalue draft --from TICKET).",
     "REFERENCE_VALUE": "Activate a reference set for the asset, or boot an image that one of its sets lists.",
     "ASSET_UNKNOWN": "Ask for a name that the catalogue holds.",
     "PURPOSE": "Ask for a purpose that the asset lists, or let its owner add this one.",
@@ -127,6 +128,9 @@ def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainD
         checks=[_check(c) for c in checks],
         remedies=_remedies(checks),
         simulated=body["simulated"],
+        measurement=bytes.fromhex(body["measurement"]),
+        platform=body["platform"],
+        product=body["product"],
     )
     resources = decision["question"]["resources"]
     near = next((r for r in resources if r["nearest"]), None)

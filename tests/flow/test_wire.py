@@ -14,11 +14,14 @@ from sealgate.v1.decisions_pb2 import ExplainDecisionRequest, ExplainDecisionRes
 from sealgate.v1.key_release_pb2 import ReleaseKeysResponse
 
 from attest.evidence import SnpEvidence
-from clients.errors import ClientError, Denied, NotTrusted, Unavailable
+from attest.tlog.entry import canonical
+from clients.errors import ClientError, Denied, NotTrusted, Unavailable, Usage
 from clients.operator.explain import explain, to_document, to_text
+from clients.operator.refvalue import draft, warning
 from clients.transport import Channel, Identity, connect
 from clients.trust import Trust, read_trust
 from clients.workload.keys import get_keys
+from kbs.catalog.documents import read_references
 from kbs.model.refusal import Refused
 from kbs.rpc.handler import check_tls
 from tests.makers import pki
@@ -261,3 +264,26 @@ async def test_any_bytes_to_any_method_are_a_named_error(site: SimulatedSite, ca
     assert released.keys
     assert {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED} <= seen
     assert not [r for r in caplog.records if r.name.startswith("sealgate")]
+
+
+async def test_a_draft_from_a_refused_boot_says_where_it_is_from(site: SimulatedSite) -> None:
+    identity = Identity(key=site.operator.key, chain=site.operator.certificate)
+    async with site.serve() as (_, listeners):
+        with pytest.raises(Denied) as denied:
+            await asyncio.to_thread(_get, site, listeners.workload_port, measurement=b"\x07" * 48)
+
+        def ask() -> ExplainDecisionResponse:
+            with connect(f"127.0.0.1:{listeners.people_port}", site.broker_ca.pem, identity) as channel:
+                return explain(channel, denied.value.details["ticket"])
+
+        answer = await asyncio.to_thread(ask)
+    name = "tenants/acme/referenceSets/next"
+    document = draft(answer, name=name, value_name="one", covers=["kernel", "firmware"], shared=True)
+    read = read_references(canonical({"v": "sealgate.reference-set/1", **document}))
+    assert read.references.values[0].measurement == b"\x07" * 48
+    assert read.shared
+    assert "unproven machine" in warning(answer)
+    assert "simulated" in warning(answer)
+    for covers in ([], ["bios"]):
+        with pytest.raises(Usage):
+            draft(answer, name=name, value_name="one", covers=covers, shared=False)

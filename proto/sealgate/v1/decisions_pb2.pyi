@@ -181,6 +181,9 @@ class ExplainDecisionResponse(_message.Message):
     NEAREST_NAME_FIELD_NUMBER: _builtins.int
     REMEDIES_FIELD_NUMBER: _builtins.int
     SIMULATED_FIELD_NUMBER: _builtins.int
+    MEASUREMENT_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    PRODUCT_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Index of its entry in the log."""
     entry_type: _builtins.str
@@ -191,6 +194,12 @@ class ExplainDecisionResponse(_message.Message):
     """For a name that does not exist, the nearest that does."""
     simulated: _builtins.bool
     """True if the decision was made under simulated vendor roots."""
+    measurement: _builtins.bytes
+    """What the evidence measured to, and the platform and product that say what that means."""
+    platform: _builtins.str
+    """The platform, for example "snp"."""
+    product: _builtins.str
+    """The product, for example "Milan"."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was logged."""
@@ -219,10 +228,13 @@ class ExplainDecisionResponse(_message.Message):
         nearest_name: _builtins.str = ...,
         remedies: _abc.Iterable[_builtins.str] | None = ...,
         simulated: _builtins.bool = ...,
+        measurement: _builtins.bytes = ...,
+        platform: _builtins.str = ...,
+        product: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["nearest", b"nearest", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "entry_type", b"entry_type", "index", b"index", "nearest", b"nearest", "nearest_name", b"nearest_name", "reason", b"reason", "remedies", b"remedies", "simulated", b"simulated", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "entry_type", b"entry_type", "index", b"index", "measurement", b"measurement", "nearest", b"nearest", "nearest_name", b"nearest_name", "platform", b"platform", "product", b"product", "reason", b"reason", "remedies", b"remedies", "simulated", b"simulated", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,93 @@
+"""Attestation results: an appraisal's findings as an AR4SI trustworthiness vector. Claims alone; the broker signs.
+
+Sources: draft-ietf-rats-ar4si (trustworthiness claims and tiers), draft-ietf-rats-ear (`ear.status`). A tier is a range
+of values: 0 none, 2 to 31 affirming, 32 to 95 warning, 96 to 127 contraindicated. Only what was compared counts: a
+claim all of whose checks were skipped has the value 0, and the worst claim decides the status.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from attest.finding import Finding, Outcome
+
+__all__ = ["CLAIMS", "Status", "Vector", "vector_of"]
+
+CLAIMS = (
+    "instance-identity",
+    "configuration",
+    "executables",
+    "file-system",
+    "hardware",
+    "runtime-opaque",
+    "storage-opaque",
+    "sourced-data",
+)
+
+_AFFIRMING, _UNSAFE_HARDWARE, _CONTRAINDICATED = 2, 32, 96
+_APPROVED_BOOT = 3  # executables: what was loaded at boot is recognised
+
+# By the longest prefix of a check's name. Unknown checks are configuration: what fails there counts, too.
+_CLAIM_OF: Mapping[str, str] = {
+    "POLICY_MEASUREMENT": "executables",
+    "POLICY_UNSPECIFIED": "executables",
+    "POLICY_CHIP_ID": "instance-identity",
+    "POLICY_CSP_ID": "instance-identity",
+    "POLICY_SIGNING_KEY": "instance-identity",
+    "POLICY_PRODUCT": "hardware",
+    "PLATFORM_": "hardware",
+    "TCB_": "hardware",
+    "FW_": "hardware",
+    "MITIGATION_": "hardware",
+    "POLICY_DEBUG": "runtime-opaque",
+    "POLICY_MIGRATE_MA": "runtime-opaque",
+}
+_PASSED: Mapping[str, int] = {"executables": _APPROVED_BOOT}
+# An old TCB is genuine hardware with known weaknesses, which AR4SI tells apart from hardware that is not genuine.
+_FAILED: Mapping[str, int] = {"hardware": _UNSAFE_HARDWARE}
+
+
+class Status(enum.IntEnum):
+    """`ear.status`, ordered: the worst claim decides."""
+
+    NONE = 0
+    AFFIRMING = 2
+    WARNING = 32
+    CONTRAINDICATED = 96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vector:
+    """The eight claims of AR4SI by name, and the status that follows from them."""
+
+    claims: tuple[tuple[str, int], ...]
+
+    @property
+    def status(self) -> Status:
+        """The tier of the worst claim; NONE if nothing was compared at all."""
+        worst = max(value for _, value in self.claims)
+        return max(status for status in Status if status <= worst)
+
+    def document(self) -> dict[str, int]:
+        """`ear.trustworthiness-vector`."""
+        return dict(self.claims)
+
+
+def vector_of(findings: Sequence[Finding]) -> Vector:
+    """The vector of one appraisal."""
+    values = dict.fromkeys(CLAIMS, 0)
+    for finding in findings:
+        claim = _claim_of(finding.check)
+        if finding.outcome is Outcome.SKIPPED:
+            continue
+        failed = finding.outcome is Outcome.FAILED
+        value = _FAILED.get(claim, _CONTRAINDICATED) if failed else _PASSED.get(claim, _AFFIRMING)
+        values[claim] = max(values[claim], value)
+    return Vector(claims=tuple(values.items()))
+
+
+def _claim_of(check: str) -> str:
+    prefix = max((p for p in _CLAIM_OF if check.startswith(p)), key=len, default=None)
+    return "configuration" if prefix is None else _CLAIM_OF[prefix]
