@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --no-build-isolation --only-binary :all:
 
-.PHONY: help demo test check measure proto lock clean
+.PHONY: help demo test check measure fuzz bench proto lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,6 +25,12 @@ check: $(VENV)/dev.stamp ## format, lint, types, import contracts, proto lint, b
 	@$(BIN)/buf breaking --against proto/baseline.binpb
 	@$(BIN)/python proto/generate.py --check
 
+bench: $(VENV)/dev.stamp ## speed as ratios: a release, SNP verification
+	@$(BIN)/python -m tests.bench
+
+fuzz: $(VENV)/fuzz.stamp ## coverage-guided fuzzing: make fuzz SECONDS=300
+	@$(BIN)/python -m tests.fuzz $(or $(SECONDS),300)
+
 measure: $(VENV)/dev.stamp ## run an issue's measures: make measure TOPIC=skeleton (LONG=1 for full counts)
 	@$(BIN)/python -m tests.measure $(TOPIC) $(if $(LONG),--long)
 
@@ -32,10 +38,16 @@ proto: $(VENV)/dev.stamp ## regenerate the Python beside proto/sealgate/v1/*.pro
 	@$(BIN)/python proto/generate.py
 
 lock: ## renew requirements/*.txt from pyproject.toml (needs uv on the PATH)
-	@for set in run dev; do \
-	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
-	    pyproject.toml requirements/build.in $$([ $$set = run ] && echo "--extra server" || echo "--all-extras -c requirements/run.txt") \
-	    -o requirements/$$set.txt || exit 1; done
+	@compile="uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet"; \
+	dev="--extra server --extra test --extra check"; \
+	$$compile pyproject.toml requirements/build.in --extra server -o requirements/run.txt && \
+	$$compile pyproject.toml requirements/build.in $$dev -c requirements/run.txt -o requirements/dev.txt && \
+	$$compile pyproject.toml requirements/build.in $$dev --extra fuzz -c requirements/dev.txt -o requirements/fuzz.txt
+
+$(VENV)/fuzz.stamp: requirements/fuzz.txt $(VENV)/dev.stamp
+	@echo "installing the pinned fuzzer into $(VENV) (once)"
+	@$(PIP) -r requirements/fuzz.txt
+	@touch $@
 
 clean: ## remove what the other targets made
 	@rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

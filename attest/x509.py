@@ -2,7 +2,7 @@
 
 Source: RFC 5280. AMD's rules beside it: RSASSA-PSS with SHA-384, MGF1-SHA-384 and salt 48 for every signature, and
 serial 0 on every VCEK and VLEK. RFC 5280 forbids that serial, `cryptography` warns about it and announces an error;
-the warning is kept inside this door, and a canary in the tests sounds on the day it becomes an error. No chain is
+warnings are kept inside this door, and a canary in the tests sounds on the day that one becomes an error. No chain is
 built here and no clock is read; `cryptography.x509.verification` does both and refuses AMD's chains.
 """
 
@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from attest.errors import Malformed, NotAuthentic
@@ -105,8 +104,7 @@ def load_certificate(data: bytes, *, path: str) -> Certificate:
     if len(data) > _MAX_CERTIFICATE:
         raise Malformed("CERT_MALFORMED", path, expected=f"at most {_MAX_CERTIFICATE} bytes", got=f"{len(data)} bytes")
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Parsed a serial number", CryptographyDeprecationWarning)
+        with warnings.catch_warnings(action="ignore"):
             load = x509.load_pem_x509_certificate if data.startswith(_PEM) else x509.load_der_x509_certificate
             return _certificate(load(data))
     except _FOREIGN as error:
@@ -126,16 +124,9 @@ def load_revocation_list(data: bytes, *, path: str) -> RevocationList:
     if len(data) > _MAX_CRL:
         raise Malformed("CRL_MALFORMED", path, expected=f"at most {_MAX_CRL} bytes", got=f"{len(data)} bytes")
     try:
-        crl = x509.load_pem_x509_crl(data) if data.startswith(_PEM) else x509.load_der_x509_crl(data)
-        return RevocationList(
-            der=data,
-            issuer=crl.issuer.public_bytes(),
-            this_update=crl.last_update_utc,
-            next_update=crl.next_update_utc,
-            serials=frozenset(revoked.serial_number for revoked in crl),
-            critical=tuple(e.oid.dotted_string for e in crl.extensions if e.critical),
-            handle=crl,
-        )
+        with warnings.catch_warnings(action="ignore"):
+            load = x509.load_pem_x509_crl if data.startswith(_PEM) else x509.load_der_x509_crl
+            return _revocation_list(data, load(data))
     except (*_FOREIGN, x509.DuplicateExtension) as error:
         raise Malformed("CRL_MALFORMED", path, expected="an X.509 revocation list", got=str(error)) from error
 
@@ -182,6 +173,18 @@ def _certificate(found: x509.Certificate) -> Certificate:
             e.oid.dotted_string for e in extensions if e.critical and e.oid.dotted_string not in _KNOWN_CRITICAL
         ),
         duplicate=duplicate,
+        handle=found,
+    )
+
+
+def _revocation_list(data: bytes, found: x509.CertificateRevocationList) -> RevocationList:
+    return RevocationList(
+        der=data,
+        issuer=found.issuer.public_bytes(),
+        this_update=found.last_update_utc,
+        next_update=found.next_update_utc,
+        serials=frozenset(revoked.serial_number for revoked in found),
+        critical=tuple(e.oid.dotted_string for e in found.extensions if e.critical),
         handle=found,
     )
 

@@ -18,7 +18,7 @@ from attest.snp.claims import SigningKey
 from attest.snp.vek import Vek
 from attest.x509 import Certificate, load_certificate
 
-__all__ = ["Candidates", "Link", "VerifiedChain", "authenticate", "leaves"]
+__all__ = ["Candidates", "Link", "VerifiedChain", "authenticate", "check_count", "leaves"]
 
 _MAX_OFFERED = 32
 _ISSUER_NAME = {SigningKey.VCEK: "SEV-{}", SigningKey.VLEK: "SEV-VLEK-{}"}
@@ -63,9 +63,7 @@ class Candidates:
 
     @classmethod
     def read(cls, evidence: Sequence[bytes], collateral: Sequence[bytes]) -> Candidates:
-        """Reads each once, those of the evidence first; raises Malformed CERT_LIMIT if it brings too many."""
-        if len(evidence) > _MAX_OFFERED:
-            raise Malformed("CERT_LIMIT", "certificates", expected=f"at most {_MAX_OFFERED}", got=len(evidence))
+        """Reads each once, those of the evidence first."""
         certificates, malformed = [], None
         for number, der in enumerate(dict.fromkeys((*evidence, *collateral))):
             try:
@@ -78,6 +76,12 @@ class Candidates:
         """What to raise when none of them fits: a certificate that could not be read may have been the one."""
         names = ", ".join(c.common_name for c in self.certificates) or "no certificate"
         return self.malformed or NotAuthentic(check, path, expected=expected, got=names)
+
+
+def check_count(evidence: Sequence[bytes]) -> None:
+    """Raises Malformed CERT_LIMIT if the evidence brings more certificates than anybody needs."""
+    if len(evidence) > _MAX_OFFERED:
+        raise Malformed("CERT_LIMIT", "certificates", expected=f"at most {_MAX_OFFERED}", got=len(evidence))
 
 
 def leaves(candidates: Candidates, kind: SigningKey) -> tuple[Certificate, ...]:

@@ -56,6 +56,7 @@ def verify_snp(
     `chains` and `crls` were verified before: steps 2 and the lists' signatures are not repeated for identical bytes.
     """
     report = parse(evidence.report)  # 1
+    certs.check_count(evidence.certificates)
     judge = _Judge(report=report, crls=collateral.crls, known=crls, now=now, required=revocation_required)
     offered = evidence.certificates, collateral.certificates
     for chain in chains:

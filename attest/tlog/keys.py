@@ -103,12 +103,16 @@ class SignerKey:
 
     name: str
     private_key: Ed25519PrivateKey = field(repr=False)
+    public: VerifierKey = field(init=False)  # under the same name; made once, since checking a key costs ten signatures
 
     def __post_init__(self) -> None:
         if not is_key_name(self.name):
             raise Malformed(
                 "VKEY_NAME", "signer.name", expected="no space, no plus, 1 to 255 bytes", got=repr(self.name)
             )
+        key = self.private_key.public_key().public_bytes_raw()
+        public = VerifierKey(name=self.name, type=KeyType.ED25519, key=key)
+        object.__setattr__(self, "public", public)
 
     @classmethod
     def from_seed(cls, name: str, seed: bytes) -> SignerKey:
@@ -116,12 +120,6 @@ class SignerKey:
         if len(seed) != 32:
             raise Malformed("VKEY_KEY", "signer.seed", expected="32 bytes", got=f"{len(seed)} bytes")
         return cls(name=name, private_key=Ed25519PrivateKey.from_private_bytes(seed))
-
-    @property
-    def public(self) -> VerifierKey:
-        """The public half under the same name."""
-        key = self.private_key.public_key().public_bytes_raw()
-        return VerifierKey(name=self.name, type=KeyType.ED25519, key=key)
 
     @property
     def verifier_key(self) -> str:

@@ -15,7 +15,7 @@ from attest.errors import AttestError
 from attest.profile import Profile, ReferenceSet
 from attest.tlog.entry import parse_canonical
 from kbs.model.asset import Asset, KeyVersion, Lock, NamedProfile, NamedReferences, Principal
-from kbs.model.names import PURPOSE, AssetName, InvalidName
+from kbs.model.names import PURPOSE, TENANT, AssetName, InvalidName
 from kbs.model.tier import TIERS
 
 __all__ = [
@@ -101,6 +101,14 @@ def _asset_name(text: object) -> AssetName:
         raise DocumentInvalid(f"name: {error}") from error
 
 
+def _lockable(target: object) -> bool:
+    """A lock on what cannot exist would look like one and stop nothing."""
+    try:
+        return bool(AssetName.parse(str(target)))
+    except InvalidName:
+        return isinstance(target, str) and TENANT.fullmatch(target) is not None
+
+
 def read_asset(data: bytes) -> Asset:
     """`sealgate.asset/1`. Ceilings and lease are at or below the tier's; raises DocumentInvalid."""
     d = _fields(
@@ -110,13 +118,14 @@ def read_asset(data: bytes) -> Asset:
     tier = _int(d, "tier", 0, len(TIERS) - 1)
     rule = TIERS[tier]
     purposes = _texts(d, "purposes")
+    kind = _text(d, "kind")
     _want(
         all(PURPOSE.fullmatch(p) for p in purposes), "purposes", "words of lower-case letters, digits and '-'", purposes
     )
-    _want(d["kind"] in KINDS, "kind", f"one of {sorted(KINDS)}", d["kind"])
+    _want(kind in KINDS, "kind", f"one of {sorted(KINDS)}", kind)
     return Asset(
         name=_asset_name(d["name"]),
-        kind=str(d["kind"]),
+        kind=kind,
         tier=tier,
         owner=_text(d, "owner"),
         size_bytes=_int(d, "size_bytes", 0, 2**53 - 1),
@@ -140,7 +149,8 @@ def read_key_version(data: bytes) -> KeyVersion:
         key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (ValueError, binascii.Error):
         key = b""
-    _want(len(key) == _PUBLIC_KEY, "public_key", f"{_PUBLIC_KEY} bytes", f"{len(key)} bytes")
+    one_form = base64.urlsafe_b64encode(key).decode().rstrip("=") == text
+    _want(len(key) == _PUBLIC_KEY and one_form, "public_key", f"{_PUBLIC_KEY} bytes in base64url", f"{len(key)} bytes")
     return KeyVersion(asset=_asset_name(d["asset"]), version=_int(d, "version", 1, 2**31), public_key=key)
 
 
@@ -157,7 +167,7 @@ def read_profile(data: bytes) -> NamedProfile:
 def read_references(data: bytes) -> NamedReferences:
     """`sealgate.reference-set/1`: a name, its state, whether others can boot it too, and the values."""
     d = _fields(data, "sealgate.reference-set/1", "name", "state", "shared", "values")
-    _want(d["state"] in {"active", "revoked"}, "state", "'active' or 'revoked'", d["state"])
+    _want(d["state"] in ("active", "revoked"), "state", "'active' or 'revoked'", d["state"])
     _want(type(d["shared"]) is bool, "shared", "true or false", d["shared"])
     name = _text(d, "name")
     try:
@@ -189,5 +199,5 @@ def read_principal(data: bytes) -> Principal:
 def read_lock(data: bytes) -> Lock:
     """`sealgate.lock/1`: what is locked, or with an empty target nothing any more."""
     d = _fields(data, "sealgate.lock/1", "name", "target")
-    _want(isinstance(d["target"], str), "target", "a text", d["target"])
+    _want(d["target"] == "" or _lockable(d["target"]), "target", "an asset's name, a tenant's, or empty", d["target"])
     return Lock(name=_text(d, "name"), target=d["target"])

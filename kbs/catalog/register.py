@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from attest.tlog.entry import canonical
 from kbs.catalog.port import ChangeDraft
-from kbs.catalog.snapshot import KINDS
+from kbs.catalog.snapshot import read_object
 from kbs.model.effect import Effect, PutKeyMaterial, PutObject
 from kbs.model.names import AssetName, tenant_of
 from kbs.model.unit import Unit, Verdict
@@ -32,7 +32,7 @@ def put(  # everything that the change states
     and attest.errors.Malformed if the document has no canonical form.
     """
     data = canonical({"v": f"sealgate.{kind}/1", **document})
-    KINDS[kind](data)
+    read_object(kind, name, data)
     digest = hashlib.sha256(data).digest()
     draft = entry(
         entry_type=f"{kind}.changed" if replaces else f"{kind}.created",

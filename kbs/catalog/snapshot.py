@@ -9,11 +9,11 @@ from kbs.catalog import documents as read
 from kbs.catalog.port import ObjectReader
 from kbs.model.asset import Asset, KeyVersion, Lock, NamedProfile, NamedReferences, Principal, Snapshot
 
-__all__ = ["KINDS", "load"]
+__all__ = ["load", "read_object"]
 
 Reading = Asset | KeyVersion | NamedProfile | NamedReferences | Principal | Lock
 
-KINDS: Mapping[str, Callable[[bytes], Reading]] = {
+_KINDS: Mapping[str, Callable[[bytes], Reading]] = {
     "asset": read.read_asset,
     "key-version": read.read_key_version,
     "lock": read.read_lock,
@@ -23,14 +23,26 @@ KINDS: Mapping[str, Callable[[bytes], Reading]] = {
 }
 
 
+def read_object(kind: str, name: str, document: bytes) -> Reading:
+    """The document of object `name`; raises DocumentInvalid, also for one that describes another object.
+
+    A principal's document holds a pseudonym, hence its object may be named as people like.
+    """
+    if kind not in _KINDS:
+        raise read.DocumentInvalid(f"{name} is of kind {kind!r}, which this version does not know")
+    reading = _KINDS[kind](document)
+    described = name if isinstance(reading, Principal) else str(reading.name)
+    if described != name:
+        raise read.DocumentInvalid(f"name must be {name!r}, it is {described!r}")
+    return reading
+
+
 def load(reader: ObjectReader) -> Snapshot:
     """The catalogue at its present revision; raises DocumentInvalid for anything that does not read."""
     revision, governance, rows = reader.objects()
-    found: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
     for name, kind, _, document in rows:
-        if kind not in KINDS:
-            raise read.DocumentInvalid(f"{name} is of kind {kind!r}, which this version does not know")
-        found[kind].append(KINDS[kind](document))
+        found[kind].append(read_object(kind, name, document))
     newest: dict[str, KeyVersion] = {}
     for version in sorted(found["key-version"], key=lambda v: int(v.version)):
         newest[str(version.asset)] = version

@@ -32,14 +32,20 @@ class FileRoot:
 
     def __init__(self, path: Path) -> None:
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            # Neither a link nor a pipe that nobody writes to may stand for the key.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
             raise RootUnusable(f"the root key {path} cannot be opened: {error.strerror}") from error
-        with open(descriptor, "rb") as file:
-            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                raise RootUnusable(f"the root key {path} is not a file")
             if mode & 0o077:
+                mode = stat.S_IMODE(mode)
                 raise RootUnusable(f"the root key {path} has mode {mode:04o}; make it 0600, and consider it known")
-            data = file.read(KEY_SIZE + 1)
+            data = os.read(descriptor, KEY_SIZE + 1)
+        finally:
+            os.close(descriptor)
         if len(data) != KEY_SIZE:
             raise RootUnusable(f"the root key {path} is not {KEY_SIZE} bytes long")
         self._key = Secret(data)

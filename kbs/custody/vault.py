@@ -16,6 +16,7 @@ from kbs.model.names import AssetName
 __all__ = ["Vault"]
 
 _KEPT = 1_024
+_LEVELS = 2  # an asset's key-encryption key and its tenant's
 
 
 class Vault:
@@ -60,13 +61,15 @@ class Vault:
         wrapped = self._root.wrap(_broker_context(purpose, serial), Secret(os.urandom(KEY_SIZE)))
         return PutBrokerKey(purpose=purpose, serial=serial, not_before=not_before, wrapped=wrapped)
 
-    def _kek(self, name: str) -> Secret:
+    def _kek(self, name: str, below: int = _LEVELS) -> Secret:
         kept = self._keks.get(name)
         if kept is not None:
             self._keks.move_to_end(name)
             return kept
         parent, wrapped = self._stored(name)
-        kek = unwrap(self._kek(parent), name, wrapped) if parent else self._root.unwrap(name, wrapped)
+        if parent and not below:
+            raise WrapInvalid(f"the key-encryption key {name} has too many above it")
+        kek = unwrap(self._kek(parent, below - 1), name, wrapped) if parent else self._root.unwrap(name, wrapped)
         self._keks[name] = kek
         if len(self._keks) > _KEPT:
             self._keks.popitem(last=False)

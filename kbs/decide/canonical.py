@@ -8,11 +8,19 @@ from attest.finding import Finding
 from attest.tlog.entry import canonical
 from kbs.model.decision import Decision, EngineAnswer, Question, Resource, Workload
 
-__all__ = ["decision_bytes", "finding_document", "question_document"]
+__all__ = ["MAX_DECISION", "decision_bytes", "finding_document", "question_document"]
+
+# Sixteen assets, each with every finding of its appraisal, take about 110 kB; a decision too long to be written down
+# would be one without an entry.
+MAX_DECISION = 1 << 20
 
 
 def decision_bytes(question: Question, answers: Sequence[EngineAnswer], decision: Decision) -> bytes:
-    """Canonical JSON of question, answers and outcome of step 5; nothing of what step 6 read."""
+    """Canonical JSON of question, answers and outcome of step 5; nothing of what step 6 read.
+
+    `findings` begins with those of each resource in order, as many as its `findings` says: the decision can be made
+    again from this document alone.
+    """
     document = {
         "v": "sealgate.decision/1",
         "question": question_document(question),
@@ -25,7 +33,7 @@ def decision_bytes(question: Question, answers: Sequence[EngineAnswer], decision
         "reasons": list(decision.reasons),
         "findings": [finding_document(f) for f in decision.findings],
     }
-    return canonical(document)
+    return canonical(document, limit=MAX_DECISION)
 
 
 def question_document(question: Question) -> dict[str, object]:
@@ -82,4 +90,5 @@ def _resource(resource: Resource) -> dict[str, object]:
         "second_fact": resource.second_fact,
         "nearest": resource.nearest,
         "differences": [dict(zip(("field", "expected", "got"), line, strict=True)) for line in resource.differences],
+        "findings": len(resource.findings),
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from attest.tlog.entry import MAX_BODY, canonical
 from kbs.model.log import Draft
 
-__all__ = ["Broker", "KeyLine", "ReleaseBody", "change", "genesis", "joined", "query"]
+__all__ = ["Broker", "KeyLine", "ReleaseBody", "change", "genesis", "joined", "query", "refusals"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +151,23 @@ def query(*, entry_id: str, tenant: str, actor: str, broker: Broker, scope: byte
     body = {
         **_common("query.performed", entry_id, tenant, ("person", actor), broker, None),
         "scope_digest": scope.hex(),
+    }
+    return Draft(body=canonical(body, limit=MAX_BODY))
+
+
+def refusals(  # everything that the entry states
+    *, entry_id: str, broker: Broker, start: int, end: int, counts: Sequence[tuple[str, int]], root: bytes
+) -> Draft:
+    """A window in which more was refused before a decision than the limit allows to pass unsaid.
+
+    `root` is that of the RFC 6962 tree over the SHA-256 of each request, in order.
+    """
+    body = {
+        **_common("refusal.batch", entry_id, "", ("broker", broker.id), broker, None),
+        "counts": [{"count": count, "reason": reason} for reason, count in counts],
+        "requests_root": root.hex(),
+        "total": sum(count for _, count in counts),
+        "window": {"end": end, "start": start},
     }
     return Draft(body=canonical(body, limit=MAX_BODY))
 

@@ -18,7 +18,11 @@ class PutObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PutKeyMaterial:
-    """The private half of a key version or a key-encryption key, wrapped; `parent` names the key that wraps it."""
+    """The private half of a key version or a key-encryption key, wrapped; `parent` names the key that wraps it.
+
+    Never replaces: two changes that each make the tenant's first key-encryption key would lose one of them, and with it
+    whatever it protects. The second is not written.
+    """
 
     name: str
     parent: str

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["PURPOSE", "AssetName", "InvalidName", "tenant_of"]
+__all__ = ["PURPOSE", "TENANT", "AssetName", "InvalidName", "tenant_of"]
 
 _ID = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _ASSET = re.compile(rf"tenants/({_ID})/assets/({_ID})", re.ASCII)
 _RESOURCE = re.compile(rf"tenants/({_ID})(?:/[a-zA-Z]+/{_ID})+", re.ASCII)
+TENANT = re.compile(rf"tenants/{_ID}", re.ASCII)
 PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 
 

@@ -10,6 +10,7 @@ from attest.anchors import Anchors
 from kbs.collateral.shelf import Shelf
 from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.vault import Vault
+from kbs.guard.flood import FloodMeter
 from kbs.log.bodies import Broker as BrokerIdentity
 from kbs.log.signer import CheckpointSigner
 from kbs.model.asset import Snapshot
@@ -98,6 +99,7 @@ class Broker:
     used: UsedChallenges
     signer: CheckpointSigner
     digests: Digests
+    floods: FloodMeter
     clock: Clock
     monotonic: Clock
     random: Random

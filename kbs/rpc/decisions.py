@@ -22,6 +22,7 @@ from sealgate.v1.decisions_pb2 import (
 )
 
 from attest.tlog.entry import Leaf, canonical, parse_canonical, parse_leaf
+from kbs.decide.canonical import MAX_DECISION
 from kbs.decide.decide import decide
 from kbs.decide.question import ask_explain
 from kbs.log.bodies import query
@@ -118,7 +119,7 @@ def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainD
     document = reader.blob(bytes.fromhex(body["decision_digest"]))
     if document is None:
         raise StoreUnavailable(f"the decision behind entry {index} is gone")
-    decision: Mapping[str, Any] = parse_canonical(document)
+    decision: Mapping[str, Any] = parse_canonical(document, limit=MAX_DECISION)
     checks = decision["findings"]
     response = ExplainDecisionResponse(
         index=index,

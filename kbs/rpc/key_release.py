@@ -12,13 +12,15 @@ from sealgate.v1.key_release_pb2 import (
 )
 from sealgate.v1.receipt_pb2 import Receipt
 
+from attest.errors import AttestError
 from kbs.custody.envelope import WrapInvalid
-from kbs.model.refusal import Unavailable
+from kbs.model.refusal import Refused, Unavailable
 from kbs.model.release import Answer
 from kbs.release.port import Broker
 from kbs.release.release import release
 from kbs.rpc.handler import Call, Method
 from kbs.rpc.parse import parse, parse_ask
+from kbs.rpc.status import reason_of
 from kbs.store.errors import StoreUnavailable
 
 __all__ = ["NAME", "methods"]
@@ -41,9 +43,20 @@ def methods(broker: Broker) -> dict[str, Method]:
             raise Unavailable("LOG_UNAVAILABLE") from error
         except WrapInvalid as error:
             raise Unavailable("KEY_UNAVAILABLE") from error
+        except (AttestError, Refused) as error:
+            _count(error, data, broker)
+            raise
         return _response(answer).SerializeToString()
 
     return {"GetChallenge": get_challenge, "ReleaseKeys": release_keys}
+
+
+def _count(error: AttestError | Refused, data: bytes, broker: Broker) -> None:
+    """What has no entry of its own, since nothing was decided, is counted."""
+    if isinstance(error, AttestError):
+        broker.floods.count(reason_of(error), data)
+    elif not error.ticket and not isinstance(error, Unavailable):
+        broker.floods.count(error.reason, data)
 
 
 def _response(answer: Answer) -> ReleaseKeysResponse:

@@ -22,6 +22,7 @@ __all__ = ["CHECKS", "DETAILS_KEY", "DOMAIN", "REASONS", "reason_of", "status_of
 DOMAIN = "sealgate"
 DETAILS_KEY = "grpc-status-details-bin"
 _Code = grpc.StatusCode
+_TOLD = frozenset({_Code.INVALID_ARGUMENT, _Code.UNAUTHENTICATED})
 
 # reason: (code, the sentence for people)
 REASONS: Mapping[str, tuple[Any, str]] = {
@@ -85,16 +86,20 @@ def reason_of(error: AttestError) -> str:
 def status_of(error: AttestError | Refused) -> tuple[Any, str, bytes]:
     """(code, message, serialized google.rpc.Status) of a refusal.
 
-    A failed check on the caller's own evidence is told whole; of a decision only the reason and the ticket are told.
+    A failed check on the caller's own evidence or request is told whole; of a decision only the reason and the ticket
+    are told, whatever the exception holds. A reason that is not in the table is a defect of ours: INTERNAL.
     """
+    reason = reason_of(error) if isinstance(error, AttestError) else error.reason
+    if reason not in REASONS:
+        reason = "INTERNAL"
+    code, message = REASONS[reason]
     if isinstance(error, AttestError):
-        reason = reason_of(error)
         metadata = {"check": error.check, "path": error.path, "expected": error.expected, "got": error.got}
     else:
-        reason = error.reason
-        told = {"check": error.check, "expected": error.expected, "got": error.got, "ticket": error.ticket}
+        told = {"ticket": error.ticket}
+        if code in _TOLD:
+            told |= {"check": error.check, "expected": error.expected, "got": error.got}
         metadata = {name: value for name, value in told.items() if value}
-    code, message = REASONS.get(reason, REASONS["INTERNAL"])
     status = Status(code=code.value[0], message=message)
     _pack(status, ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
     if code is _Code.UNAVAILABLE:

@@ -8,16 +8,21 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from kbs.log.publish import Publisher
+from attest.errors import AttestError
+from kbs.log.bodies import refusals
+from kbs.log.publish import LogForked, Publisher
+from kbs.model.unit import Unit, Verdict
 from kbs.rpc import decisions, key_release
 from kbs.rpc.handler import service
 from kbs.rpc.server import Listeners, Tls, start
 from kbs.serve.wiring import Running
+from kbs.store.errors import StoreUnavailable
 
-__all__ = ["serve"]
+__all__ = ["log_flood", "serve"]
 
 _log = logging.getLogger("sealgate.serve")
 _GRACE_S = 5.0
+_FLOOD_LOOK_S = 5.0
 
 
 @asynccontextmanager
@@ -42,12 +47,41 @@ async def serve(
     )
     stopping = asyncio.Event()
     publishing = asyncio.create_task(_publish_until(stopping, running.publisher, publish_every_s))
+    watching = asyncio.create_task(_watch_floods(stopping, running))
     try:
         yield listeners
     finally:
         await listeners.stop(_GRACE_S)
         stopping.set()
+        await watching
         await publishing
+
+
+async def log_flood(running: Running, now: int, *, last: bool = False) -> None:
+    """Writes the entry of a window of refusals that has passed, if there were more than the limit."""
+    flood = running.broker.floods.close_window(now, last=last)
+    if flood is None:
+        return
+    draft = refusals(
+        entry_id=running.broker.random(16).hex(),
+        broker=running.broker.identity,
+        start=flood.start,
+        end=flood.end,
+        counts=flood.counts,
+        root=flood.root,
+    )
+    try:
+        await running.door.commit([Unit(verdict=Verdict(draft=draft))])
+    except StoreUnavailable as error:
+        _log.error("%d refusals could not be logged: %s", flood.total, error)
+
+
+async def _watch_floods(stopping: asyncio.Event, running: Running) -> None:
+    """Looks at the meter every few seconds, and once more at the end."""
+    while not stopping.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), _FLOOD_LOOK_S)
+        await log_flood(running, running.broker.clock(), last=stopping.is_set())
 
 
 async def _publish_until(stopping: asyncio.Event, publisher: Publisher, every_s: float) -> None:
@@ -58,7 +92,7 @@ async def _publish_until(stopping: asyncio.Event, publisher: Publisher, every_s:
         last = stopping.is_set()
         try:
             await asyncio.to_thread(publisher.publish)
-        except OSError as error:
+        except (OSError, AttestError, LogForked, StoreUnavailable) as error:
             _log.error("the log could not be published: %s", error)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), every_s)

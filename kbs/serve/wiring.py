@@ -15,6 +15,7 @@ from kbs.collateral.shelf import Shelf
 from kbs.custody.file import FileRoot
 from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.vault import Vault
+from kbs.guard.flood import FloodMeter
 from kbs.log.bodies import Broker as Identity
 from kbs.log.bodies import joined
 from kbs.log.publish import Publisher
@@ -114,6 +115,7 @@ def _wire(
         used=reader,
         signer=signer,
         digests=digests,
+        floods=FloodMeter(clock()),
         clock=clock,
         monotonic=monotonic,
         random=random,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from attest.errors import AttestError
 from kbs.model.log import LogHead, Place
 from kbs.model.unit import Committed, Outcome, Unit, Verdict
 from kbs.store import statements as sql
@@ -26,6 +27,7 @@ from kbs.store.port import Clock, Faults, Sequencer, no_fault
 __all__ = ["WriteDoor"]
 
 _BATCH = 512
+_SHARED = 32
 _CHALLENGE_KEPT_MS = 125_000
 _METER_KEPT_MS = 2 * 24 * 3_600_000
 Result = Outcome | Exception
@@ -46,6 +48,7 @@ class WriteDoor:
         self._clock = clock
         self._faults = faults
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiting: list[_Job] = []
         self._seen: LogHead | None = None
         self._connection = open_writer(path)
         self._thread = threading.Thread(target=self._run, name="write-door", daemon=True)
@@ -57,13 +60,26 @@ class WriteDoor:
         When it returns, what is `Committed` is durable. Raises StoreUnavailable if nothing was written or that is
         unknown, LogFrozen if the log is not what it was.
         """
+        if not self._thread.is_alive():
+            raise StoreUnavailable("the write door is closed")
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Outcome]] = []
         for unit in units:
             future: asyncio.Future[Outcome] = loop.create_future()
             futures.append(future)
-            self._jobs.put(_Job(unit, _resolver(loop, future)))
+            self._waiting.append(_Job(unit, _resolver(loop, future)))
+        if len(self._waiting) >= _SHARED:
+            self._hand_over()
+        elif len(self._waiting) == len(units):
+            loop.call_soon(self._hand_over)
         return list(await asyncio.gather(*futures))
+
+    def _hand_over(self) -> None:
+        """Gives the thread what came to wait in one turn of the loop: under load these share one transaction, which
+        would otherwise hold one unit each, since a unit takes longer to make than to write."""
+        waiting, self._waiting = self._waiting, []
+        for job in waiting:
+            self._jobs.put(job)
 
     def close(self) -> None:
         """Writes what waits, then stops the thread."""
@@ -98,9 +114,9 @@ class WriteDoor:
     def _settle(self, jobs: list[_Job]) -> None:
         try:
             results = self._transact([job.unit for job in jobs])
-        except LogFrozen as error:
+        except StoreUnavailable as error:  # the log or the database: no unit's fault
             results = [error] * len(jobs)
-        except (sqlite3.Error, ValueError, OverflowError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever a unit holds, the thread lives on and its callers are told
             if len(jobs) > 1:
                 for job in jobs:
                     self._settle([job])
@@ -111,11 +127,11 @@ class WriteDoor:
 
     def _transact(self, units: Sequence[Unit]) -> list[Result]:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+        _execute(connection, "BEGIN IMMEDIATE")
         try:
             results, head = self._write(connection, units)
             self._faults("before-commit")
-            connection.execute("COMMIT")
+            _execute(connection, "COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -127,7 +143,10 @@ class WriteDoor:
     def _write(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> tuple[list[Result], LogHead]:
         head = self._head(connection)
         now = max(head.last_time, self._clock())
-        batch = self._sequencer.begin(head, now)
+        try:
+            batch = self._sequencer.begin(head, now)
+        except AttestError as error:
+            raise LogFrozen(f"the log's head is damaged: {error}") from error
         verdicts: list[Written | Outcome] = []
         for unit in units:
             judged = judge(connection, unit, now)
@@ -171,6 +190,14 @@ class WriteDoor:
             place = {"idx": placed.index, "size": head.size, "proof": b"".join(proof)}
             connection.execute(sql.ADD_CHALLENGE, {**row, **place})
         return Place(index=placed.index, leaf=placed.leaf, proof=proof, size=head.size, root=head.root, time=now)
+
+
+def _execute(connection: sqlite3.Connection, statement: str) -> None:
+    """BEGIN and COMMIT: what fails here fails for the whole batch, and is not tried again unit by unit."""
+    try:
+        connection.execute(statement)
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"{statement} failed: {error}") from error
 
 
 def _distinct(jobs: Sequence[_Job]) -> tuple[list[_Job], list[_Job]]:

@@ -70,15 +70,22 @@ def judge(connection: sqlite3.Connection, unit: Unit, now: int) -> Refusal | Ver
         row = connection.execute(sql.GET_OBJECT, {"name": name}).fetchone()
         if (row[0] if row else b"") != expected:
             return Conflict(name=name)
-    fresh = [(count, _total(connection, count)) for count in unit.counts if not _is_member(connection, count)]
-    if any(total + count.add > count.limit for count, total in fresh):
-        if unit.over_budget is None:
-            raise ValueError("a unit with counts needs the verdict that is written when one is crossed")
-        return unit.over_budget
-    for count, total in fresh:
-        key = {"meter": count.meter, "window": count.window}
-        connection.execute(sql.PUT_METER, {**key, "total": total + count.add})
-        connection.execute(sql.ADD_MEMBER, {**key, "member": count.member})
+    totals: dict[tuple[str, int], int] = {}
+    members: set[tuple[str, int, str]] = set()
+    for count in unit.counts:
+        meter, member = (count.meter, count.window), (count.meter, count.window, count.member)
+        if member in members or _is_member(connection, count):
+            continue
+        totals[meter] = totals.get(meter, _total(connection, count)) + count.add
+        members.add(member)
+        if totals[meter] > count.limit:
+            if unit.over_budget is None:
+                raise ValueError("a unit with counts needs the verdict that is written when one is crossed")
+            return unit.over_budget
+    for (name, window), total in totals.items():
+        connection.execute(sql.PUT_METER, {"meter": name, "window": window, "total": total})
+    for name, window, who in members:
+        connection.execute(sql.ADD_MEMBER, {"meter": name, "window": window, "member": who})
     return unit.verdict
 
 
@@ -118,7 +125,10 @@ def write(connection: sqlite3.Connection, unit: Unit, verdict: Verdict, batch: B
     moved = any(isinstance(effect, PutObject) for effect in verdict.effects)
     if moved or draft.governance:
         state = read_state(connection)
-        row_state = {"revision": state.revision + moved, "governance": placed.index}
+        row_state = {
+            "revision": state.revision + moved,
+            "governance": placed.index if draft.governance else state.governance,
+        }
         connection.execute(sql.SET_STATE, {"key": 1, **row_state})
     return Written(unit=unit, placed=placed, reply=verdict.reply, over_budget=verdict is unit.over_budget)
 

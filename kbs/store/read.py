@@ -64,6 +64,8 @@ class Reader:
             rows = self._connection.execute(sql.GET_OBJECTS).fetchall()
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise StoreUnavailable(str(error)) from error
         return state.revision, state.governance, rows
 

@@ -8,7 +8,7 @@ import sys
 
 from tests.measure.table import run
 
-TOPICS = ("skeleton",)
+TOPICS = ("skeleton", "snp")
 
 
 def main() -> int:

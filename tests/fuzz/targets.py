@@ -1,0 +1,78 @@
+"""What is fuzzed. Each target is given any bytes; whatever leaves it but AttestError is a finding, and so is acceptance
+of evidence whose signed bytes differ from those that were signed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Mapping
+
+from attest.anchors import Anchors
+from attest.errors import AttestError
+from attest.evidence import Collateral, SnpEvidence, read_certificates
+from attest.snp import report as snp_report
+from attest.snp.shapes import read_evidence
+from attest.snp.table import read_table
+from attest.tlog.entry import parse_leaf
+from attest.tlog.note import Note
+from attest.tlog.proof_file import ProofFile
+from attest.verify import Kept, verify
+from tests.makers.amd import mint
+
+__all__ = ["TARGETS", "ForgeryAccepted"]
+
+_NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+_DATA = bytes(range(64))
+
+
+class ForgeryAccepted(Exception):
+    """Evidence was accepted that nobody signed."""
+
+
+@functools.cache
+def _made() -> tuple[Anchors, SnpEvidence, Collateral, Kept]:
+    vendor = mint(now=_NOW)
+    chip = vendor.chip()
+    evidence, collateral = chip.evidence(_DATA), Collateral(crls=(vendor.crl(),))
+    good = verify(evidence, collateral, vendor.anchors, report_data=_DATA, now=_NOW, revocation="required")
+    return vendor.anchors, evidence, collateral, good.kept
+
+
+def _quiet(parse: Callable[[bytes], object]) -> Callable[[bytes], None]:
+    def target(data: bytes) -> None:
+        try:
+            parse(data)
+        except AttestError:
+            return
+
+    return target
+
+
+def patched(data: bytes) -> None:
+    """A good report with pieces of it overwritten: offset (2 bytes), length (1 byte), bytes, and so on."""
+    anchors, evidence, collateral, kept = _made()
+    report = bytearray(evidence.report)
+    while len(data) >= 4:
+        offset, length = int.from_bytes(data[:2], "big") % len(report), 1 + data[2] % 32
+        piece = data[3 : 3 + length][: len(report) - offset]
+        report[offset : offset + len(piece)] = piece
+        data = data[3 + length :]
+    changed = SnpEvidence(report=bytes(report), certificates=evidence.certificates)
+    try:
+        verify(changed, collateral, anchors, report_data=_DATA, now=_NOW, revocation="required", kept=kept)
+    except AttestError:
+        return
+    if report[: snp_report.SIGNED_SIZE] != evidence.report[: snp_report.SIGNED_SIZE]:
+        raise ForgeryAccepted(report.hex())
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    "report": _quiet(snp_report.parse),
+    "patched": patched,
+    "evidence": _quiet(read_evidence),
+    "table": _quiet(lambda data: list(read_table(data))),
+    "certificates": _quiet(read_certificates),
+    "leaf": _quiet(parse_leaf),
+    "note": _quiet(Note.parse),
+    "proof": _quiet(ProofFile.parse),
+}
