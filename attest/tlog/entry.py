@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attest.errors import Malformed, NotLogged
-from attest.tlog.canonical import MAX_INTEGER, MAX_LENGTH, canonical, parse_canonical
+from attest.tlog.canonical import MAX_INTEGER, MAX_LENGTH, Reader, canonical, parse_canonical
 
 __all__ = [
     "MAX_BODY",
@@ -22,6 +22,7 @@ __all__ = [
     "ChainLink",
     "Header",
     "Leaf",
+    "Reader",
     "canonical",
     "check_place",
     "leaf",
@@ -77,9 +78,10 @@ class Header:
     v: str = VERSION
 
     def __post_init__(self) -> None:
-        for name, value in (("i", self.i), ("t", self.t)):
-            if not 0 <= value <= MAX_INTEGER:
-                raise _wrong(f"h.{name}", "0 to 2**53 - 1", value)
+        if not 0 <= self.i <= MAX_INTEGER:
+            raise _wrong("h.i", "0 to 2**53 - 1", self.i)
+        if not 0 <= self.t <= MAX_INTEGER:
+            raise _wrong("h.t", "0 to 2**53 - 1", self.t)
         if self.v != VERSION:
             raise Malformed("ENTRY_VERSION", "h.v", expected=VERSION, got=self.v)
         if _LOG.fullmatch(self.log) is None:
@@ -88,9 +90,10 @@ class Header:
             raise _wrong("h.w", "64 lowercase hex digits", repr(self.w))
         if self.gp is not None or self.gs is not None:
             _check_link("h.gp, h.gs", self.gp, self.gs)
-        if len(self.chains) > MAX_CHAINS or len({link.asset for link in self.chains}) != len(self.chains):
-            raise _wrong("h.chains", f"at most {MAX_CHAINS} links, one per asset", [link.asset for link in self.chains])
-        for previous in (self.gp, *(link.prev for link in self.chains)):
+        assets = [link.asset for link in self.chains]
+        if len(assets) > MAX_CHAINS or len(set(assets)) != len(assets):
+            raise _wrong("h.chains", f"at most {MAX_CHAINS} links, one per asset", assets)
+        for previous in (self.gp, *[link.prev for link in self.chains]):
             if previous is not None and previous >= self.i:
                 raise _wrong("h", f"previous entries before {self.i}", previous)
 
@@ -125,13 +128,13 @@ def leaf(body: bytes, header: Header) -> bytes:
     return raw
 
 
-def parse_leaf(raw: bytes) -> Leaf:
-    """Read a leaf; `leaf(canonical(parsed.body), parsed.header) == raw`.
+def parse_leaf(raw: bytes, reader: Reader | None = None) -> Leaf:
+    """Read a leaf; `leaf(canonical(parsed.body), parsed.header) == raw`. A `reader` makes it faster, not different.
 
     Raises Malformed as `parse_canonical`; ENTRY_VERSION for a schema that we do not know, which is not to be judged;
     ENTRY_FORMAT for a header that is not as `Header` says.
     """
-    parsed = parse_canonical(raw)
+    parsed = parse_canonical(raw) if reader is None else reader.parse(raw)
     _check_keys("leaf", parsed, {"b", "h"})
     body, header = parsed["b"], parsed["h"]
     if not isinstance(body, dict) or not isinstance(header, dict):
@@ -150,7 +153,7 @@ def _parse_header(fields: Mapping[str, object]) -> Header:
         i=_integer(fields, "i"),
         t=_integer(fields, "t"),
         log=_string(fields, "log"),
-        chains=tuple(map(_parse_chain, chains)),
+        chains=tuple([_parse_chain(each) for each in chains]),
         gp=None if fields["gp"] is None else _integer(fields, "gp"),
         gs=None if fields["gs"] is None else _integer(fields, "gs"),
         w=None if fields["w"] is None else _string(fields, "w"),
@@ -191,7 +194,7 @@ def _check_keys(path: str, fields: Mapping[str, object], keys: set[str]) -> None
 
 def _integer(fields: Mapping[str, object], key: str) -> int:
     value = fields[key]
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int:  # True is not one here
         raise _wrong(f"h.{key}", "an integer", type(value).__name__)
     return value
 

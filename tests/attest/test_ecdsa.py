@@ -1,0 +1,103 @@
+"""AWS-LC and OpenSSL must give the same answers, whatever the signature or the key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attest import ecdsa
+from attest.ecdsa import ORDER, is_p384_spki, verify_p384
+from tests.attest.refusal import refused
+
+KEY = ec.generate_private_key(ec.SECP384R1())
+MESSAGE = bytes(range(256)) * 2
+R, S = decode_dss_signature(KEY.sign(MESSAGE, ec.ECDSA(SHA384())))
+
+
+def _spki(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+SPKI = _spki(KEY)
+DIGEST = hashlib.sha384(MESSAGE).digest()
+GOOD = encode_dss_signature(R, S)
+AWS = ecdsa._verifies is ecdsa._with_awscrt
+BACKENDS: dict[str, Callable[[bytes, bytes, bytes], bool]] = {
+    "cryptography": ecdsa._with_cryptography,
+    **({"awscrt": ecdsa._with_awscrt} if AWS else {}),
+}
+
+# name: (public key, digest, DER signature, is it one)
+CASES: dict[str, tuple[bytes, bytes, bytes, bool]] = {
+    "good": (SPKI, DIGEST, GOOD, True),
+    "malleable, r and n - s": (SPKI, DIGEST, encode_dss_signature(R, ORDER - S), True),
+    "another digest": (SPKI, hashlib.sha384(b"").digest(), GOOD, False),
+    "another key": (_spki(ec.generate_private_key(ec.SECP384R1())), DIGEST, GOOD, False),
+    "r and s swapped": (SPKI, DIGEST, encode_dss_signature(S, R), False),
+    "r is 0": (SPKI, DIGEST, encode_dss_signature(0, S), False),
+    "s is 0": (SPKI, DIGEST, encode_dss_signature(R, 0), False),
+    "r is n": (SPKI, DIGEST, encode_dss_signature(ORDER, S), False),
+    "s is n": (SPKI, DIGEST, encode_dss_signature(R, ORDER), False),
+    "r + n": (SPKI, DIGEST, encode_dss_signature(R + ORDER, S), False),
+    "s + n": (SPKI, DIGEST, encode_dss_signature(R, S + ORDER), False),
+    "no signature": (SPKI, DIGEST, b"", False),
+    "a signature cut short": (SPKI, DIGEST, GOOD[:-1], False),
+    "a signature with a byte more": (SPKI, DIGEST, GOOD + b"\0", False),
+    "no key": (b"", DIGEST, GOOD, False),
+    "a key cut short": (SPKI[:-1], DIGEST, GOOD, False),
+    "a key with a byte more": (SPKI + b"\0", DIGEST, GOOD, False),
+    "a point that is not on the curve": (SPKI[:-1] + bytes([SPKI[-1] ^ 1]), DIGEST, GOOD, False),
+    "the point 0, 0": (SPKI[:24] + bytes(96), DIGEST, GOOD, False),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("case", CASES)
+def test_both_backends_agree(backend: str, case: str) -> None:
+    spki, digest, signature, expected = CASES[case]
+    assert BACKENDS[backend](spki, digest, signature) is expected
+
+
+@pytest.mark.skipif(not AWS, reason="awscrt is not installed")
+@settings(max_examples=60, deadline=None)
+@given(st.binary(min_size=0, max_size=110), st.integers(0, ORDER + 1), st.integers(0, ORDER + 1))
+def test_backends_agree_on_anything(noise: bytes, r: int, s: int) -> None:
+    for signature in (noise, encode_dss_signature(r, s), encode_dss_signature(R, s)):
+        assert ecdsa._with_awscrt(SPKI, DIGEST, signature) is ecdsa._with_cryptography(SPKI, DIGEST, signature)
+
+
+def test_a_good_signature_returns_nothing_and_any_other_raises() -> None:
+    verify_p384(SPKI, MESSAGE, R, S, check="SIGNATURE", path="it")
+    for r, s in ((R, S ^ 1), (S, R), (0, S), (R, 0), (ORDER, S), (R, ORDER), (-1, S), (R + ORDER, S)):
+        with refused("SIGNATURE"):
+            verify_p384(SPKI, MESSAGE, r, s, check="SIGNATURE", path="it")
+
+
+@pytest.mark.parametrize(
+    "spki",
+    [
+        b"",
+        SPKI[:-1],
+        SPKI + b"\0",
+        SPKI[:-1] + bytes([SPKI[-1] ^ 1]),
+        _spki(ec.generate_private_key(ec.SECP256R1())),
+        _spki(rsa.generate_private_key(65_537, 2_048)),
+    ],
+    ids=["empty", "short", "long", "off the curve", "P-256", "RSA"],
+)
+def test_only_a_p384_key_verifies(spki: bytes) -> None:
+    with refused("SIGNATURE"):
+        verify_p384(spki, MESSAGE, R, S, check="SIGNATURE", path="it")
+
+
+def test_the_form_of_a_key() -> None:
+    assert is_p384_spki(SPKI)
+    assert not is_p384_spki(SPKI[:-1])
