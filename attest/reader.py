@@ -29,13 +29,13 @@ class Reader:
     def take(self, count: int) -> bytes:
         """The next `count` bytes; raises Malformed if there are fewer."""
         start = self._position
-        end = start + count
-        if count < 0 or end > len(self._data):
+        taken = self._data[start : start + count]
+        if len(taken) != count:  # too few are left, or the count is negative
             raise Malformed(
                 self._length, self._path, expected=f"{count} bytes at {start:#x}", got=len(self._data) - start
             )
-        self._position = end
-        return self._data[start:end]
+        self._position = start + count
+        return taken
 
     def u8(self) -> int:
         """The next byte."""

@@ -8,12 +8,12 @@ be zero and an unknown version is refused before anything else of it is read.
 from __future__ import annotations
 
 import hashlib
+import struct
 from dataclasses import dataclass
 
 from attest.ecdsa import ORDER
 from attest.errors import Malformed
-from attest.reader import Reader
-from attest.snp.claims import Firmware, GuestPolicy, PlatformInfo, SigningKey, SnpClaims
+from attest.snp.claims import Firmware, GuestPolicy, PlatformInfo, SigningKey, SnpClaims, Tcb
 from attest.snp.tcb import decode
 
 __all__ = ["REPORT_SIZE", "SIGNED_SIZE", "VERSIONS", "Report", "claims_of", "parse"]
@@ -26,6 +26,17 @@ _POLICY_MUST_BE_ONE = 1 << 17
 _POLICY_KNOWN_BITS = 26
 _ECDSA_P384_SHA384 = 1
 _SCALAR = 48
+
+# The whole table at once, in its order; `parse` names the columns. All little-endian.
+_TABLE = struct.Struct(
+    "<IIQ16s16sII"  # 0x000 VERSION to SIGNATURE_ALGO
+    "8sQI4s"  # 0x038 CURRENT_TCB, PLATFORM_INFO, KEY_INFO, reserved
+    "64s48s32s48s48s"  # 0x050 REPORT_DATA to AUTHOR_KEY_DIGEST
+    "32s32s8s3s21s"  # 0x140 REPORT_ID, REPORT_ID_MA, REPORTED_TCB, CPUID_*, reserved
+    "64s8s4s4s8s"  # 0x1A0 CHIP_ID, COMMITTED_TCB, CURRENT_*, COMMITTED_*, LAUNCH_TCB
+    "QQ152s"  # 0x1F8 LAUNCH_MIT_VECTOR, CURRENT_MIT_VECTOR, reserved
+    "72s72s368s"  # 0x2A0 SIGNATURE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,45 +81,65 @@ def parse(data: bytes) -> Report:
     """The report in `data`; raises Malformed. Nothing of it is authentic yet."""
     if len(data) != REPORT_SIZE:
         raise Malformed("SNP_LENGTH", "report", expected=f"{REPORT_SIZE} bytes", got=f"{len(data)} bytes")
-    reader = Reader(data, path="report", length="SNP_LENGTH", reserved="SNP_RESERVED")
-    version = _version(reader)
-    report = Report(  # arguments are evaluated in order: this is the table
+    version = _version(data)
+    (
+        _, guest_svn, policy, family_id, image_id, vmpl, signature_algo,
+        current_tcb, platform_info, key_info, reserved_4c,
+        report_data, measurement, host_data, id_key_digest, author_key_digest,
+        report_id, report_id_ma, reported_tcb, cpuid, reserved_18b,
+        chip_id, committed_tcb, current_firmware, committed_firmware, launch_tcb,
+        launch_mit_vector, current_mit_vector, reserved_208,
+        signature_r, signature_s, signature_rest,
+    ) = _TABLE.unpack(data)  # fmt: skip
+    checked_policy = _policy(policy)
+    _check_signature_algo(signature_algo)
+    checked_key_info = _key_info(key_info)
+    _zeros(reserved_4c, 0x4C)
+    checked_cpuid = _cpuid(cpuid, version)
+    _zeros(reserved_18b, 0x18B)
+    firmware = _firmware(current_firmware, 0x1E8), _firmware(committed_firmware, 0x1EC)
+    mit_vectors = _mit_vectors(launch_mit_vector, current_mit_vector, version)
+    _zeros(reserved_208, 0x208)
+    return Report(
         signed=data[:SIGNED_SIZE],
         version=version,
-        guest_svn=reader.at(0x04).u32(),
-        policy=_policy(reader),
-        family_id=reader.at(0x10).take(16),
-        image_id=reader.take(16),
-        vmpl=reader.at(0x30).u32(),
-        signature_algo=_signature_algo(reader),
-        current_tcb=reader.at(0x38).take(8),
-        platform_info=PlatformInfo(raw=reader.u64()),
-        key_info=_key_info(reader),
-        report_data=reader.at(0x50).take(64),
-        measurement=reader.at(0x90).take(48),
-        host_data=reader.at(0xC0).take(32),
-        id_key_digest=reader.take(48),
-        author_key_digest=reader.take(48),
-        report_id=reader.at(0x140).take(32),
-        report_id_ma=reader.take(32),
-        reported_tcb=reader.at(0x180).take(8),
-        cpuid=_cpuid(reader, version),
-        chip_id=reader.at(0x1A0).take(64),
-        committed_tcb=reader.at(0x1E0).take(8),
-        current_firmware=_firmware(reader),
-        committed_firmware=_firmware(reader),
-        launch_tcb=reader.at(0x1F0).take(8),
-        mit_vectors=_mit_vectors(reader, version),
-        signature=_signature(reader.at(SIGNED_SIZE)),
+        guest_svn=guest_svn,
+        policy=checked_policy,
+        family_id=family_id,
+        image_id=image_id,
+        vmpl=vmpl,
+        signature_algo=signature_algo,
+        current_tcb=current_tcb,
+        platform_info=PlatformInfo(raw=platform_info),
+        key_info=checked_key_info,
+        report_data=report_data,
+        measurement=measurement,
+        host_data=host_data,
+        id_key_digest=id_key_digest,
+        author_key_digest=author_key_digest,
+        report_id=report_id,
+        report_id_ma=report_id_ma,
+        reported_tcb=reported_tcb,
+        cpuid=checked_cpuid,
+        chip_id=chip_id,
+        committed_tcb=committed_tcb,
+        current_firmware=firmware[0],
+        committed_firmware=firmware[1],
+        launch_tcb=launch_tcb,
+        mit_vectors=mit_vectors,
+        signature=_signature(signature_r, signature_s, signature_rest),
     )
-    reader.end()
-    return report
 
 
 def claims_of(report: Report, *, product: str, csp_id: str, simulated: bool) -> SnpClaims:
     """The claims of a report, once it is authentic; raises Malformed SNP_RESERVED for a reserved byte of a TCB."""
     author_key_en, signing_key = report.key_info
     launch_mit_vector, current_mit_vector = report.mit_vectors
+    decoded: dict[bytes, Tcb] = {}  # the four are mostly one
+    for path in ("reported_tcb", "current_tcb", "committed_tcb", "launch_tcb"):
+        raw: bytes = getattr(report, path)
+        if raw not in decoded:
+            decoded[raw] = decode(product, raw, path=f"report.{path}")
     return SnpClaims(
         version=report.version,
         product=product,
@@ -131,10 +162,10 @@ def claims_of(report: Report, *, product: str, csp_id: str, simulated: bool) -> 
         report_id=report.report_id,
         report_id_ma=report.report_id_ma,
         chip_id=report.chip_id,
-        reported_tcb=decode(product, report.reported_tcb, path="report.reported_tcb"),
-        current_tcb=decode(product, report.current_tcb, path="report.current_tcb"),
-        committed_tcb=decode(product, report.committed_tcb, path="report.committed_tcb"),
-        launch_tcb=decode(product, report.launch_tcb, path="report.launch_tcb"),
+        reported_tcb=decoded[report.reported_tcb],
+        current_tcb=decoded[report.current_tcb],
+        committed_tcb=decoded[report.committed_tcb],
+        launch_tcb=decoded[report.launch_tcb],
         current_firmware=report.current_firmware,
         committed_firmware=report.committed_firmware,
         launch_mit_vector=launch_mit_vector,
@@ -143,74 +174,72 @@ def claims_of(report: Report, *, product: str, csp_id: str, simulated: bool) -> 
     )
 
 
-def _version(reader: Reader) -> int:
-    version = reader.u32()
+def _zeros(found: bytes, offset: int) -> None:
+    """Reserved bytes are zero."""
+    if found.count(0) != len(found):
+        path = f"report.reserved[{offset:#05x}]"
+        raise Malformed("SNP_RESERVED", path, expected=f"{len(found)} zero bytes", got=found)
+
+
+def _version(data: bytes) -> int:
+    """Looked at before anything else: what follows means something for known versions alone."""
+    version = int.from_bytes(data[:4], "little")
     if version not in VERSIONS:
         raise Malformed("SNP_VERSION", "report.version", expected=list(VERSIONS), got=version)
     return version
 
 
-def _policy(reader: Reader) -> GuestPolicy:
-    raw = reader.u64()
+def _policy(raw: int) -> GuestPolicy:
     if not raw & _POLICY_MUST_BE_ONE or raw >> _POLICY_KNOWN_BITS:
         raise Malformed("SNP_POLICY_RESERVED", "report.policy", expected="bit 17 one, 63:26 zero", got=f"{raw:#x}")
     return GuestPolicy(raw=raw)
 
 
-def _signature_algo(reader: Reader) -> int:
-    algo = reader.u32()
+def _check_signature_algo(algo: int) -> None:
     if algo != _ECDSA_P384_SHA384:
         raise Malformed("SNP_SIG_ALGO", "report.signature_algo", expected="1, ECDSA P-384 with SHA-384", got=algo)
-    return algo
 
 
-def _key_info(reader: Reader) -> tuple[bool, SigningKey]:
-    raw = reader.u32()
+def _key_info(raw: int) -> tuple[bool, SigningKey]:
     author_key_en, mask_chip_key, signing_key = raw & 1, raw >> 1 & 1, raw >> 2 & 7
-    if raw >> 5 or signing_key not in (SigningKey.VCEK.value, SigningKey.VLEK.value):
+    if raw >> 5 or signing_key > SigningKey.VLEK.value:
         raise Malformed("SNP_KEY_INFO", "report.key_info", expected="SIGNING_KEY 0 or 1, 31:5 zero", got=f"{raw:#x}")
     key = SigningKey(signing_key)
     if mask_chip_key and key is SigningKey.VCEK:
         raise Malformed(
             "SNP_MASKED_CHIP_KEY", "report.key_info", expected="MASK_CHIP_KEY 0 with a VCEK", got=f"{raw:#x}"
         )
-    reader.zeros(4)
     return bool(author_key_en), key
 
 
-def _cpuid(reader: Reader, version: int) -> tuple[int, int, int] | None:
+def _cpuid(raw: bytes, version: int) -> tuple[int, int, int] | None:
     """CPUID_FAM_ID, CPUID_MOD_ID and CPUID_STEP, reserved before version 3."""
     if version < 3:
-        reader.zeros(24)
+        _zeros(raw, 0x188)
         return None
-    cpuid = (reader.u8(), reader.u8(), reader.u8())
-    reader.zeros(21)
-    return cpuid
+    family, model, step = raw
+    return family, model, step
 
 
-def _firmware(reader: Reader) -> Firmware:
-    build, minor, major = reader.u8(), reader.u8(), reader.u8()
-    reader.zeros(1)
+def _firmware(raw: bytes, offset: int) -> Firmware:
+    build, minor, major, _ = raw
+    _zeros(raw[3:], offset + 3)
     return Firmware(major=major, minor=minor, build=build)
 
 
-def _mit_vectors(reader: Reader, version: int) -> tuple[int | None, int | None]:
-    """LAUNCH_MIT_VECTOR and CURRENT_MIT_VECTOR, reserved before version 5; then reserved bytes."""
-    if version < 5:
-        reader.zeros(168)
-        return None, None
-    vectors = reader.u64(), reader.u64()
-    reader.zeros(152)
-    return vectors
+def _mit_vectors(launch: int, current: int, version: int) -> tuple[int | None, int | None]:
+    """LAUNCH_MIT_VECTOR and CURRENT_MIT_VECTOR, reserved before version 5."""
+    if version >= 5:
+        return launch, current
+    _zeros(launch.to_bytes(8, "little") + current.to_bytes(8, "little"), 0x1F8)
+    return None, None
 
 
-def _signature(reader: Reader) -> tuple[int, int]:
+def _signature(r_field: bytes, s_field: bytes, rest: bytes) -> tuple[int, int]:
     """R and S, each 72 bytes little-endian of which a scalar fills 48, then 368 reserved bytes."""
-    fields = reader.take(72), reader.take(72)
-    rest = reader.take(368)
-    if any(any(field[_SCALAR:]) for field in fields) or any(rest):
+    if (r_field[_SCALAR:] + s_field[_SCALAR:] + rest).count(0) != 2 * (72 - _SCALAR) + 368:
         raise Malformed("SNP_SIG_ENCODING", "report.signature", expected="48 bytes each, else zero", got="other bytes")
-    r, s = (int.from_bytes(field, "little") for field in fields)
+    r, s = int.from_bytes(r_field, "little"), int.from_bytes(s_field, "little")
     if not (0 < r < ORDER and 0 < s < ORDER):
         raise Malformed(
             "SNP_SIG_ENCODING", "report.signature", expected="r and s from 1 to n - 1", got=f"r {r:#x}, s {s:#x}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from attest.ecdsa import is_p384_spki
 from attest.errors import Malformed, NotAuthentic
 from attest.snp.claims import SigningKey
-from attest.snp.tcb import LAYOUT
+from attest.snp.tcb import LAYOUT, encode
 from attest.x509 import Certificate
 
 __all__ = ["Vek", "is_vek", "kind_named", "parse"]
@@ -37,12 +37,17 @@ _INTEGER, _OCTET_STRING, _IA5_STRING = 0x02, 0x04, 0x16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vek:
-    """What an endorsement key's certificate says. `hwid` is empty for a VLEK, `csp_id` for a VCEK."""
+    """What an endorsement key's certificate says. `hwid` is empty for a VLEK, `csp_id` for a VCEK.
+
+    `tcb` is the TCB_VERSION that the key was derived from, `chip_id` the CHIP_ID that its reports must have.
+    """
 
     kind: SigningKey
     product: str
     components: Mapping[str, int]
+    tcb: bytes
     hwid: bytes
+    chip_id: bytes
     csp_id: str
     spki: bytes
 
@@ -82,11 +87,14 @@ def parse(certificate: Certificate, kind: SigningKey, *, path: str) -> Vek:
         raise NotAuthentic("VEK_TYPE_MISMATCH", path, expected=wanted[kind], got=got)
     if not is_p384_spki(certificate.spki):
         raise NotAuthentic("VEK_KEY", path, expected="a P-384 public key", got=certificate.spki)
+    hwid = _hwid(found[_HWID], layout.hwid, path) if kind is SigningKey.VCEK else b""
     return Vek(
         kind=kind,
         product=product,
         components=components,
-        hwid=_hwid(found[_HWID], layout.hwid, path) if kind is SigningKey.VCEK else b"",
+        tcb=encode(product, components),
+        hwid=hwid,
+        chip_id=hwid.ljust(64, b"\0"),
         csp_id=_ia5(found, _CSP_ID, path) if kind is SigningKey.VLEK else "",
         spki=certificate.spki,
     )

@@ -96,8 +96,8 @@ def _fits(leaf: Certificate, report: Report) -> bool:
 def _is_key_of(key: Vek, report: Report) -> bool:
     """Whether kind, TCB and chip are the report's."""
     same_kind = key.kind is report.key_info[1]
-    same_tcb = tcb.encode(key.product, key.components) == report.reported_tcb
-    return same_kind and same_tcb and (key.kind is SigningKey.VLEK or key.hwid.ljust(64, b"\0") == report.chip_id)
+    same_tcb = key.tcb == report.reported_tcb
+    return same_kind and same_tcb and (key.kind is SigningKey.VLEK or key.chip_id == report.chip_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +181,7 @@ def _check_product(chain: VerifiedChain, report: Report) -> Finding:
 
 def _check_tcb(chain: VerifiedChain, report: Report) -> Finding:
     """Every component, and every reserved byte, exactly: the key of a higher TCB is another key."""
-    expected = tcb.encode(chain.vek.product, chain.vek.components)
+    expected = chain.vek.tcb
     if report.reported_tcb != expected:
         product = chain.vek.product
         raise NotAuthentic(
@@ -199,7 +199,7 @@ def _check_chip(chain: VerifiedChain, report: Report) -> Finding:
         return _NO_CHIP
     if not any(report.chip_id):
         raise NotAuthentic("CHIP_ID_MASKED", "report.chip_id", expected=chain.vek.hwid, got=report.chip_id)
-    expected = chain.vek.hwid.ljust(64, b"\0")
+    expected = chain.vek.chip_id
     if report.chip_id != expected:
         raise NotAuthentic("CHIP_ID_MISMATCH", "report.chip_id", expected=expected, got=report.chip_id)
     return _SAME_CHIP
