@@ -1,0 +1,76 @@
+"""What the documents say is what the code does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from clients.cli.main import Doors, main
+from kbs.rpc.errors_doc import render
+from tests.vectors import VECTORS, needs_vectors
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_errors_are_those_of_the_table() -> None:
+    assert (ROOT / "docs" / "errors.md").read_text(encoding="utf-8") == render()
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = re.findall(r"^make ([a-z]+)$", README, re.MULTILINE)
+    assert named == ["demo", "test"]
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_link_of_the_documents_leads_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))]
+    assert len(links) > 8
+    for page, link in links:
+        assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@needs_vectors(1)
+def test_the_command_of_the_readme_on_a_real_report(capsys: pytest.CaptureFixture[str]) -> None:
+    block = next(b for b in re.findall(r"```\n(.*?)```", README, re.DOTALL) if "evidence verify" in b)
+    lines = block.replace("\\\n", " ").strip().splitlines()
+    assert lines[0].startswith("V=${SEALGATE_VECTORS:-../shared/vectors}")
+    folder = f"{VECTORS}{lines[0].split('}', 1)[1]}"
+    words = [os.path.expandvars(w.replace("$V", folder)) for w in shlex.split(lines[1])]
+    assert words[0] == ".venv/bin/sealgate"
+    assert main(words[1:], Doors(now=datetime.now(UTC))) == 0
+    assert '"verdict": "authentic"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["keys"], ["keys", "get", "--help"], ["no-such-command"]])
+def test_help_and_usage_never_trace(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(arguments, Doors(now=datetime.now(UTC)))
+    told = capsys.readouterr()
+    assert code == (0 if "--help" in arguments else 2)
+    assert "usage: sealgate" in told.out + told.err
+    assert "Traceback" not in told.out + told.err
+
+
+def test_the_ordinary_command_refuses_what_is_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trust = tmp_path / "trust.json"
+    key = "a.example/audit/1+0be9ccb6+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx"
+    trust.write_text(
+        f'{{"v":"sealgate.trust/1","origin":"a.example","broker_ca":"x","log_keys":["{key}"],"tenant":"t","simulated":true}}'
+    )
+    where = ["--trust", str(trust), "--broker", "127.0.0.1:1"]
+    commands = {
+        "keys": ["keys", "get", *where, "--purpose", "p", "--asset", "tenants/t/assets/a", "--dir", str(tmp_path)],
+        "explain": ["explain", "00", *where, "--key", str(trust), "--cert", str(trust)],
+        "audit": ["audit", "verify", str(tmp_path), "--trust", str(trust)],
+    }
+    for name, command in commands.items():
+        assert main(command, Doors(now=datetime.now(UTC))) == 4, name
+        assert "simulated" in capsys.readouterr().err, name
