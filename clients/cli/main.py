@@ -26,6 +26,7 @@ _COMMANDS = {
     "seal": ("clients.cli.sealed", "seal a file to a key version's public key"),
     "evidence": ("clients.cli.evidence", "verify or show attestation evidence, offline"),
     "explain": ("clients.cli.explain", "why a request was refused, for operators"),
+    "measure": ("clients.cli.measure", "compute the measurement to expect, offline"),
     "refvalue": ("clients.cli.refvalue", "draft reference values"),
     "audit": ("clients.cli.audit", "verify and read the release log, offline"),
 }

@@ -98,6 +98,15 @@ def test_only_a_p384_key_verifies(spki: bytes) -> None:
         verify_p384(spki, MESSAGE, R, S, check="SIGNATURE", path="it")
 
 
+def test_a_genuine_signature_by_a_key_on_another_curve_is_none() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    r, s = decode_dss_signature(key.sign(MESSAGE, ec.ECDSA(SHA384())))
+    for backend in BACKENDS.values():
+        assert backend(_spki(key), DIGEST, encode_dss_signature(r, s))
+    with refused("SIGNATURE"):
+        verify_p384(_spki(key), MESSAGE, r, s, check="SIGNATURE", path="it")
+
+
 def test_the_form_of_a_key() -> None:
     assert is_p384_spki(SPKI)
     assert not is_p384_spki(SPKI[:-1])

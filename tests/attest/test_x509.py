@@ -104,6 +104,13 @@ def test_what_is_no_certificate(data: bytes) -> None:
         read_certificates(data)
 
 
+def test_sizes_are_limited_before_anything_is_parsed() -> None:
+    with pytest.raises(Malformed, match="at most 16384 bytes"):
+        load_certificate(bytes(16_385), path="it")
+    with pytest.raises(Malformed, match="at most 1048576 bytes"):
+        load_revocation_list(bytes((1 << 20) + 1), path="it")
+
+
 def test_a_duplicate_extension_is_told() -> None:
     chip = AMD.chip(rename=(bytes.fromhex("010309"), bytes.fromhex("010308")), change={f"{amd.ARC}.3.9": b"\2\1\0"})
     assert load_certificate(chip.certificate, path="it").duplicate == f"{amd.ARC}.3.8"

@@ -86,6 +86,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "P10 FAMILY_ID listed": ({"family_ids": ["22" * 16, "11" * 16]}, {"family_id": b"\x11" * 16}, []),
     "P10 IMAGE_ID": ({"image_ids": ["11" * 16]}, {}, ["POLICY_IMAGE_ID"]),
     "P10 GUEST_SVN below": ({"minimum_guest_svn": 5}, {"guest_svn": 4}, ["POLICY_GUEST_SVN"]),
+    "P10 GUEST_SVN equal": ({"minimum_guest_svn": 5}, {"guest_svn": 5}, []),
     "P10 GUEST_SVN of 17 bits": ({"minimum_guest_svn": 5}, {"guest_svn": 65_547}, []),
     "P10 ID key": ({"id_key_digests": ["11" * 48]}, {}, ["POLICY_ID_KEY"]),
     "P10 ID key listed": ({"id_key_digests": ["11" * 48]}, {"id_key_digest": b"\x11" * 48}, []),
@@ -255,6 +256,7 @@ class TestReferences:
     def test_nothing_to_compare_with_fails(self, references: tuple[ReferenceSet, ...]) -> None:
         appraisal = _appraise({}, {}, references=references)
         assert _failed(appraisal) == ["POLICY_UNSPECIFIED"]
+        assert {f.outcome for f in appraisal.findings if f.check == "POLICY_MEASUREMENT"} == {Outcome.SKIPPED}
         assert appraisal.matched is None
         assert appraisal.nearest is None
 

@@ -52,9 +52,11 @@ BAD_TABLES: dict[str, bytes] = {
     "offset behind the table": _one(1 << 20, 1),
     "offset + length wraps 32 bits": _one(0xFFFF_FFF0, 0x10 + 48),
     "length wraps 32 bits": _one(48, 0xFFFF_FFFF),
-    "the same bytes twice": _two((72, SIZE), (72, SIZE)),
+    "the same bytes twice": _entry("ASK", 72, SIZE) + _entry("VCEK", 72, SIZE) + bytes(24) + VCEK,
+    "the whole table as a certificate": _one(0, 48 + SIZE),
     "an overlap of one byte": _two((72, SIZE), (72 + SIZE - 1, 10)),
     "a GUID twice": _entry("VCEK", 72, SIZE) + _entry("VCEK", 72 + SIZE, SIZE) + bytes(24) + VCEK + VCEK,
+    "a VCEK and a VLEK and nothing else": amd.cert_table([("VCEK", VCEK), ("VLEK", VLEK)]),
     "a VCEK and a VLEK": amd.cert_table([("VCEK", VCEK), ("VLEK", VLEK), ("ASK", ASK)]),
     "bytes that no entry covers": amd.cert_table([("VCEK", VCEK)]) + b"\1",
     "bytes between entries": _entry("VCEK", 49, SIZE) + bytes(24) + b"\1" + VCEK,
@@ -72,6 +74,7 @@ def test_e19_bad_tables(case: str) -> None:
 def test_a_table() -> None:
     assert read_table(TABLE) == (VCEK, ASK, ARK)
     assert read_table(bytes(24)) == ()
+    assert read_table(amd.cert_table([(bytes([n + 1]) * 16, b"x") for n in range(16)])) == ()
     assert read_table(TABLE + bytes(4096)) == (VCEK, ASK, ARK)
     with_crl = amd.cert_table([("CRL", chip().amd.crl()), (b"\1" * 16, b"x"), ("VLEK", VLEK)])
     assert read_table(with_crl) == (VLEK,)

@@ -72,6 +72,10 @@ def _turin_in_milan_layout() -> object:
     return _judged(turin, fields={"reported_tcb": bytes([1, 1, 0, 0, 0, 0, 4, 81])})
 
 
+def _ucode(spl: int) -> Case:
+    return lambda: _judged(MILAN.chip(tcb={**OTHER_TCB, "ucode": spl}))
+
+
 def _with_crl(crl: bytes, **changed: Any) -> Case:
     return lambda: _judged(chip(), crls=[crl], **changed)
 
@@ -209,6 +213,7 @@ REFUSED: dict[str, tuple[Case, str]] = {
     "E11 snpSPL of another type": (_extension(_3_3=b"\4\1\x18"), "VEK_EXTENSIONS"),
     "E11 snpSPL and a byte more": (_extension(_3_3=b"\2\1\x18\0"), "VEK_EXTENSIONS"),
     "E11 productName that is not text": (_extension(_2=b"\x16\5Mil\0n"), "VEK_EXTENSIONS"),
+    "E11 productName with DEL": (_extension(_2=b"\x16\6Milan\x7f"), "VEK_EXTENSIONS"),
     "E12 HWID of 63 bytes": (_extension(_4=bytes(63)), "VEK_EXTENSIONS"),
     "E12 HWID of 66 bytes without a header": (_extension(_4=bytes(66)), "VEK_EXTENSIONS"),
     "E12 HWID of 8 bytes on Milan": (_extension(_4=bytes(8)), "VEK_EXTENSIONS"),
@@ -329,6 +334,16 @@ ACCEPTED: dict[str, tuple[Case, set[str]]] = {
         lambda: _judged(MILAN.chip(chip_id=b"\4\x40" + bytes(61) + b"\1")),
         set(),
     ),
+    **{f"E7 ucode {spl}, in {1 + (spl > 127)} bytes": (_ucode(spl), set()) for spl in (0, 127, 128, 255)},
+    "a CSP_ID of every printable kind": (
+        lambda: _judged(MILAN.chip(kind="VLEK", csp_id=" ~" + "x" * 125)),
+        {"CHIP_ID_MISMATCH"},
+    ),
+    "as many certificates as may be": (
+        lambda: _judged(chip(), certificates=[*chip().certificates, *(bytes([n]) for n in range(29))]),
+        set(),
+    ),
+    "E15 a list from this second on": (_with_crl(MILAN.crl(this_update=NOW)), set()),
     "E13 both ends of a validity are inside": (lambda: _judged(MILAN.chip(not_before=NOW, not_after=NOW)), set()),
     "E15 another serial revoked": (_with_crl(MILAN.crl([0x10002])), set()),
     "E15 a VCEK's serial says nothing": (lambda: _judged(MILAN.chip(serial=7), crls=[MILAN.crl([7])]), set()),
@@ -370,6 +385,12 @@ def test_accepted(case: str) -> None:
     assert {f.outcome for f in verified.findings} <= {Outcome.PASSED, Outcome.SKIPPED}
     assert "REPORT_DATA_MISMATCH" in {f.check for f in verified.findings if f.outcome is Outcome.PASSED}
     assert verified.claims.simulated
+
+
+def test_a_duplicate_is_named() -> None:
+    with pytest.raises(AttestError) as caught:
+        _duplicated()
+    assert caught.value.got == f"{amd.ARC}.3.8 twice"
 
 
 def test_claims() -> None:
