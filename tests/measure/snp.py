@@ -26,7 +26,7 @@ def _pytest(*arguments: str) -> Result:
     """Runs tests; met if some ran, none failed and none was skipped."""
     if VECTORS is None:
         return Result(figure="the captured evidence is not here (SEALGATE_VECTORS)", met=False)
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", *arguments]
+    command = [sys.executable, "-m", "pytest", "--no-header", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1_200)
     last = (done.stdout.strip().splitlines() or ["nothing ran"])[-1]
     return Result(figure=last, met=done.returncode == 0 and "passed" in last and "skipped" not in last)

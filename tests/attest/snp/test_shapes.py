@@ -171,7 +171,7 @@ BAD_JSON: dict[str, bytes] = {
     "no JSON": b"{",
     "no UTF-8": b'{"\xff": 1}',
     "nothing inside": b"{}",
-    "a key twice": b'{"attestation_report": {}, "attestation_report": {}}',
+    "a key twice": json.dumps(coco(chip(), 3)).encode()[:-1] + b', "cert_chain": []}',
     "an unknown key": _changed(lambda document: document.update(x=1)),
     "an unknown field": _field("new_field", 1),
     "a field missing": _changed(lambda document: document["attestation_report"].pop("policy")),
@@ -188,7 +188,7 @@ BAD_JSON: dict[str, bytes] = {
     "a TCB without a component": _field("reported_tcb", {"bootloader": 1, "tee": 1, "snp": 1}),
     "a TCB with null": _field("reported_tcb", {"bootloader": 1, "tee": 1, "snp": 1, "microcode": None}),
     "a certificate that is no object": _changed(lambda document: document.update(cert_chain=[1])),
-    "17 certificates": _changed(lambda document: document.update(cert_chain=[{}] * 17)),
+    "17 certificates": _changed(lambda document: document.update(cert_chain=document["cert_chain"][:1] * 17)),
     "a chain that is an object": _changed(lambda document: document.update(cert_chain={"a": 1})),
     "deeply nested": b'{"attestation_report":' + b"[" * 100_000,
 }
