@@ -14,7 +14,8 @@ Made from the tables of `kbs/rpc/status.py` (`python -m kbs.rpc.errors_doc`); do
 
 A refusal is a `google.rpc.Status` whose `ErrorInfo` has the domain `sealgate`, one of these reasons, and in its
 metadata what the caller may know: `check`, `path`, `expected` and `got` of a failed check on the caller's own evidence,
-or of a decision the `ticket` alone. An operator asks `sealgate explain TICKET` for the rest. `UNAVAILABLE` carries `RetryInfo`.
+or of a decision the `ticket` alone. An operator asks `sealgate explain TICKET` for the rest. `UNAVAILABLE` carries
+`RetryInfo`.
 
 | reason | code | meaning |
 |---|---|---|
