@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --no-build-isolation --only-binary :all:
 
-.PHONY: help demo test check measure fuzz bench proto lock clean
+.PHONY: help demo test check measure fuzz bench soak proto lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,6 +27,9 @@ check: $(VENV)/dev.stamp ## format, lint, types, import contracts, proto lint, b
 
 bench: $(VENV)/dev.stamp ## speed as ratios: a release, SNP verification
 	@$(BIN)/python -m tests.bench
+
+soak: $(VENV)/dev.stamp ## kill -9 at every point of a release, under load: make soak ROUNDS=20
+	@$(BIN)/python -m tests.soak.crash $(or $(ROUNDS),20)
 
 fuzz: $(VENV)/fuzz.stamp ## coverage-guided fuzzing: make fuzz SECONDS=300
 	@$(BIN)/python -m tests.fuzz $(or $(SECONDS),300)

@@ -42,7 +42,8 @@ def load(reader: ObjectReader) -> Snapshot:
     revision, governance, rows = reader.objects()
     found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
     for name, kind, _, document in rows:
-        found[kind].append(read_object(kind, name, document))
+        reading = read_object(kind, name, document)
+        found[kind].append(reading)
     newest: dict[str, KeyVersion] = {}
     for version in sorted(found["key-version"], key=lambda v: int(v.version)):
         newest[str(version.asset)] = version

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from kbs.model.log import LogHead
 
-__all__ = ["LogReader"]
+__all__ = ["Faults", "LogReader", "no_fault"]
 
 
 class LogReader(Protocol):
@@ -17,3 +17,14 @@ class LogReader(Protocol):
 
     def entries(self, start: int, end: int) -> list[tuple[int, bytes, bytes]]:
         """(index, leaf, leaf hash) of the entries in [start, end)."""
+
+
+class Faults(Protocol):
+    """Named points at which a test may kill the process. In production it is `no_fault` and cannot be set."""
+
+    def __call__(self, point: str, /) -> None:
+        """Called when the process reaches `point`."""
+
+
+def no_fault(point: str, /) -> None:
+    """Nothing happens."""

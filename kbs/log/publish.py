@@ -15,7 +15,7 @@ from attest.tlog.checkpoint import Checkpoint, open_checkpoint
 from attest.tlog.keys import VerifierKey
 from attest.tlog.merkle import EMPTY_ROOT, extend, leaf_hash, root_of
 from attest.tlog.tile_tree import frontier_of, frontier_tiles
-from kbs.log.port import LogReader
+from kbs.log.port import Faults, LogReader, no_fault
 from kbs.log.signer import CheckpointSigner
 
 __all__ = ["LogForked", "Publisher"]
@@ -30,7 +30,8 @@ class LogForked(Exception):
 class Publisher:
     """Writes into one directory. The entry bundles in it are for authenticated auditors, the rest is public."""
 
-    def __init__(self, directory: Path, reader: LogReader, signer: CheckpointSigner) -> None:
+    def __init__(self, directory: Path, reader: LogReader, signer: CheckpointSigner, faults: Faults = no_fault) -> None:
+        self._faults = faults
         self._directory = directory
         self._reader = reader
         self._signer = signer
@@ -42,12 +43,13 @@ class Publisher:
 
     def publish(self) -> int:
         """Publishes up to the present head and returns its size; raises LogForked, and NotLogged as `published`."""
-        head, old = self._reader.head(), self._checkpoint()
+        old, head = self._checkpoint(), self._reader.head()  # in this order: others publish and append, too
         root = self._continued(old, head.size)
         if root != head.root:
             raise LogForked(f"the {head.size} entries that are stored do not continue the {old.size} published")
         if head.size > old.size:
             self._write_tiles(old.size, head.size)
+            self._faults("published-tiles")
             _write(self._directory / "checkpoint", self._signer.checkpoint(head.size, head.root))
         return head.size
 

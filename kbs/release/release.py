@@ -17,6 +17,7 @@ __all__ = ["release"]
 
 _ATTEMPTS = 3
 _LATE_MS = 5_000
+_STEP_MS = 5_000
 
 
 async def release(ask: Ask, broker: Broker) -> Answer:
@@ -35,13 +36,16 @@ async def release(ask: Ask, broker: Broker) -> Answer:
     now = broker.clock()
     used = broker.used.used_challenge(ask.challenge_digest)
     issued_at = broker.challenges.check(ask.challenge, now, used=used is not None)  # 1
+    broker.faults("challenged")
     recipient = open_recipient(ask.suite, ask.recipient_key)
     authentic = authenticate(ask, broker, now)  # 2, 3
+    broker.faults("verified")
     if used is not None:
         return await _repeat(ask, authentic, used, broker, now)
     for _ in range(_ATTEMPTS):
         snapshot = broker.catalogue.current()
         case = await _judged(ask, authentic, snapshot, broker, now)  # 4, 5
+        broker.faults("decided")
         unit = _unit(case, recipient, issued_at, broker)  # 6, 7
         started = broker.monotonic()
         outcome = (await broker.store.commit([unit]))[0]  # 8
@@ -98,6 +102,8 @@ async def _answer(case: verdict.Case, unit: Unit, outcome: Outcome, started: int
         case AlreadyUsed(stored=stored):
             return await _repeat(case.ask, case.authentic, stored, broker, case.now)
         case Expired(age_ms=age):
+            if unit.challenge and broker.clock() - unit.challenge.issued_at < age - _STEP_MS:
+                raise Unavailable("LOG_UNAVAILABLE")  # our clock is behind the log's: no new challenge would help
             raise Refused("CHALLENGE_EXPIRED", check="CHALLENGE_EXPIRED", expected="at most 120000 ms", got=f"{age} ms")
         case Committed(place=place, over_budget=over_budget):
             written = unit.over_budget if over_budget else unit.verdict
@@ -128,4 +134,5 @@ def _reply(stored: bytes, place: Place, broker: Broker) -> Answer:
     """The grant with its receipt's parts; raises the Refused that it was. Here, after the commit, it is signed."""
     grant = reply.decode(stored)
     checkpoint = broker.signer.checkpoint(place.size, place.root)
+    broker.faults("signed")
     return Answer(grant=grant, place=place, checkpoint=checkpoint, simulated=broker.identity.simulated)

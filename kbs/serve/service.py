@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from attest.errors import AttestError
 from kbs.log.bodies import refusals
-from kbs.log.publish import LogForked, Publisher
+from kbs.log.publish import LogForked
 from kbs.model.unit import Unit, Verdict
 from kbs.rpc import decisions, key_release
 from kbs.rpc.handler import service
@@ -46,7 +46,7 @@ async def serve(
         people_port=people_port,
     )
     stopping = asyncio.Event()
-    publishing = asyncio.create_task(_publish_until(stopping, running.publisher, publish_every_s))
+    publishing = asyncio.create_task(_publish_until(stopping, running, publish_every_s))
     watching = asyncio.create_task(_watch_floods(stopping, running))
     try:
         yield listeners
@@ -84,15 +84,24 @@ async def _watch_floods(stopping: asyncio.Event, running: Running) -> None:
         await log_flood(running, running.broker.clock(), last=stopping.is_set())
 
 
-async def _publish_until(stopping: asyncio.Event, publisher: Publisher, every_s: float) -> None:
+async def _publish_until(stopping: asyncio.Event, running: Running, every_s: float) -> None:
     """Publishes now and then, and once more at the end. It never stands in the way of a release; a failure is said
     and tried again. One publication at a time: the thread that writes is waited for, never left behind."""
     last = False
     while not last:
         last = stopping.is_set()
         try:
-            await asyncio.to_thread(publisher.publish)
+            await asyncio.to_thread(_publish, running)
         except (OSError, AttestError, LogForked, StoreUnavailable) as error:
             _log.error("the log could not be published: %s", error)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), every_s)
+
+
+def _publish(running: Running) -> None:
+    """What does not continue the published log is not published; the self-check then says if it is to be frozen."""
+    try:
+        running.publisher.publish()
+    except LogForked:
+        running.recheck()
+        raise

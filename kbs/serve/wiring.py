@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from attest.anchors import Anchors
 from kbs.catalog.current import CurrentCatalogue
@@ -27,6 +28,7 @@ from kbs.policy.cedar import CedarEngine
 from kbs.release.challenge import Challenges
 from kbs.release.port import Broker, Clock, Digests, Random
 from kbs.serve.build import engine_document
+from kbs.serve.check import ensure_sound
 from kbs.serve.site import CHALLENGE, LOG, PSEUDONYM, Site
 from kbs.store.door import WriteDoor
 from kbs.store.port import Faults, no_fault
@@ -54,6 +56,7 @@ class Running:
     vault: Vault
     publisher: Publisher
     joined: Unit
+    recheck: Callable[[], object]
 
 
 @contextmanager
@@ -70,17 +73,24 @@ def open_site(
 ) -> Iterator[Running]:
     """Opens a site's store and keys and wires a broker over them; closes them at the end.
 
-    `joined` is the entry with which the process says that it serves; commit it before serving.
+    `joined` is the entry with which the process says that it serves; commit it before serving. Raises LogFrozen if the
+    log is frozen, or is not what was published: then nothing is served. `recheck` looks again.
     """
-    reader, follower = Reader(site.store), Reader(site.store)
-    door = WriteDoor(site.store, LogSequencer(site.log_origin), clock, faults)
-    try:
+    with ExitStack() as held:
+        reader, follower = (held.enter_context(closing(Reader(site.store))) for _ in range(2))
+        vault = Vault(FileRoot(site.root_key), reader)
+        signer = CheckpointSigner(site.log_origin, vault.broker_keys(LOG)[-1][1].reveal())
+        sound = partial(ensure_sound, site.store, site.log, clock, log_key=signer.verifier_key)
+        door = WriteDoor(site.store, LogSequencer(site.log_origin), clock, faults, seen=sound())
+        held.callback(door.close)
+        publisher = Publisher(site.log, follower, signer, faults)
         policy = bundle or default_bundle()
-        yield _wire(site, shelf, anchors, policy, reader, follower, door, clock, monotonic, random, faults)
-    finally:
-        door.close()
-        reader.close()
-        follower.close()
+        broker, joins = _wire(
+            site, shelf, anchors, policy, vault, signer, reader, door, clock, monotonic, random, faults
+        )
+        yield Running(
+            broker=broker, reader=reader, door=door, vault=vault, publisher=publisher, joined=joins, recheck=sound
+        )
 
 
 def _wire(
@@ -88,16 +98,15 @@ def _wire(
     shelf: Shelf,
     anchors: Anchors,
     bundle: Bundle,
+    vault: Vault,
+    signer: CheckpointSigner,
     reader: Reader,
-    follower: Reader,
     door: WriteDoor,
     clock: Clock,
     monotonic: Clock,
     random: Random,
     faults: Faults,
-) -> Running:
-    vault = Vault(FileRoot(site.root_key), reader)
-    signer = CheckpointSigner(site.log_origin, vault.broker_keys(LOG)[-1][1].reveal())
+) -> tuple[Broker, Unit]:
     identity = Identity(id=f"broker-{random(8).hex()}", measurement="", simulated=anchors.simulated)
     documents = (bundle.document(), engine_document(), shelf.document())
     digests = _digests(documents)
@@ -128,14 +137,7 @@ def _wire(
         engine=digests.engine,
         collateral=digests.collateral,
     )
-    return Running(
-        broker=broker,
-        reader=reader,
-        door=door,
-        vault=vault,
-        publisher=Publisher(site.log, follower, signer),
-        joined=Unit(verdict=Verdict(draft=draft, blobs=documents)),
-    )
+    return broker, Unit(verdict=Verdict(draft=draft, blobs=documents))
 
 
 def _digests(documents: Sequence[bytes]) -> Digests:

@@ -15,7 +15,7 @@ from kbs.store import statements as sql
 from kbs.store.errors import StoreUnusable
 from kbs.store.schema import SCHEMA_VERSION, ddl
 
-__all__ = ["SHARD", "create", "open_reader", "open_writer"]
+__all__ = ["SHARD", "create", "open_any", "open_reader", "open_writer"]
 
 SHARD = 1
 _BUSY_MS = 3_000
@@ -60,6 +60,15 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:
+    connection, version = open_any(path, mode)
+    if version != SCHEMA_VERSION:
+        connection.close()
+        raise StoreUnusable(_of_another_version(path, version))
+    return connection
+
+
+def open_any(path: Path, mode: str) -> tuple[sqlite3.Connection, int]:
+    """A connection to a database of whatever schema, with its version; for migrations and for looking at a backup."""
     try:
         connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
@@ -68,7 +77,17 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         raise StoreUnusable(f"{path} cannot be opened as a store: {error}") from error
-    if version != SCHEMA_VERSION:
-        connection.close()
-        raise StoreUnusable(f"{path} has schema {version}, this version of Sealgate needs {SCHEMA_VERSION}")
-    return connection
+    return connection, version
+
+
+def _of_another_version(path: Path, version: int) -> str:
+    """What to do about it: forward by a migration, never back."""
+    has = f"{path} has schema {version}, this version of Sealgate needs {SCHEMA_VERSION}"
+    if version == 0:
+        return f"{path} is not a store of Sealgate's"
+    if version < SCHEMA_VERSION:
+        return f"{has}; see what would change: sealgate-broker migrate --directory {path.parent} --dry-run"
+    return (
+        f"{has}; a store is never migrated back: run the Sealgate that made it, or bring back a backup of before: "
+        f"sealgate-broker restore --backup FILE --directory {path.parent}"
+    )

@@ -21,8 +21,10 @@ from kbs.model.unit import Committed, Outcome, Unit, Verdict
 from kbs.store import statements as sql
 from kbs.store.connect import SHARD, open_writer
 from kbs.store.errors import LogFrozen, StoreUnavailable
+from kbs.store.freeze import Mark, Point
 from kbs.store.judge import Written, judge, write
 from kbs.store.port import Clock, Faults, Sequencer, no_fault
+from kbs.store.writer import Connect, Writer
 
 __all__ = ["WriteDoor"]
 
@@ -42,15 +44,24 @@ class _Job:
 class WriteDoor:
     """The only writer. `commit` may be called from the event loop; everything else happens on the door's thread."""
 
-    def __init__(self, path: Path, sequencer: Sequencer, clock: Clock, faults: Faults = no_fault) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        sequencer: Sequencer,
+        clock: Clock,
+        faults: Faults = no_fault,
+        *,
+        connect: Connect = open_writer,
+        seen: LogHead | None = None,
+    ) -> None:
+        """`seen` is the head that the self-check found; the first batch must extend it, too."""
         self._sequencer = sequencer
         self._clock = clock
         self._faults = faults
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._waiting: list[_Job] = []
-        self._seen: LogHead | None = None
-        self._connection = open_writer(path)
+        self._seen = seen
+        self._writer = Writer(path, connect)
         self._thread = threading.Thread(target=self._run, name="write-door", daemon=True)
         self._thread.start()
 
@@ -83,9 +94,10 @@ class WriteDoor:
 
     def close(self) -> None:
         """Writes what waits, then stops the thread."""
+        self._hand_over()
         self._jobs.put(None)
         self._thread.join()
-        self._connection.close()
+        self._writer.close()
 
     def _run(self) -> None:
         deferred: list[_Job] = []
@@ -126,15 +138,17 @@ class WriteDoor:
             job.done(result)
 
     def _transact(self, units: Sequence[Unit]) -> list[Result]:
-        connection = self._connection
-        _execute(connection, "BEGIN IMMEDIATE")
+        connection = self._writer.begin()
         try:
+            self._faults("begun")
             results, head = self._write(connection, units)
             self._faults("before-commit")
-            _execute(connection, "COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            self._writer.commit()
+        except BaseException as error:
+            self._writer.rollback(error)
+            if isinstance(error, LogFrozen):
+                stored, seen = Point.of(error.stored), Point.of(self._seen)
+                self._writer.freeze(Mark(at=self._clock(), reason=str(error), stored=stored, seen=seen))
             raise
         self._seen = head
         self._faults("after-commit")
@@ -146,11 +160,12 @@ class WriteDoor:
         try:
             batch = self._sequencer.begin(head, now)
         except AttestError as error:
-            raise LogFrozen(f"the log's head is damaged: {error}") from error
+            raise LogFrozen(f"the log's head is damaged: {error}", head) from error
         verdicts: list[Written | Outcome] = []
         for unit in units:
             judged = judge(connection, unit, now)
             verdicts.append(write(connection, unit, judged, batch) if isinstance(judged, Verdict) else judged)
+        self._faults("judged")
         written = [v for v in verdicts if isinstance(v, Written)]
         if not written:
             return [v for v in verdicts if not isinstance(v, Written)], head
@@ -162,6 +177,7 @@ class WriteDoor:
         new = closed.head
         row = {"size": new.size, "root": new.root, "frontier": new.frontier, "last_time": new.last_time}
         connection.execute(sql.SET_HEAD, {"key": SHARD, **row})
+        self._faults("placed")
         connection.execute(sql.ADD_ROOT, {"size": new.size, "root": new.root, "committed_at": now})
         connection.execute(sql.PRUNE_CHALLENGES, {"before": now - _CHALLENGE_KEPT_MS})
         connection.execute(sql.PRUNE_METERS, {"before": now - _METER_KEPT_MS})
@@ -171,13 +187,16 @@ class WriteDoor:
         ], new
 
     def _head(self, connection: sqlite3.Connection) -> LogHead:
-        size, root, frontier, last_time = connection.execute(sql.GET_HEAD, {"shard": SHARD}).fetchone()
+        found = connection.execute(sql.GET_HEAD, {"shard": SHARD}).fetchone()
+        if found is None:
+            raise LogFrozen("the log's head is gone")
+        head = LogHead(size=found[0], root=found[1], frontier=found[2], last_time=found[3])
         seen = self._seen
         if seen is not None and seen.size > 0:
             row = connection.execute(sql.GET_ROOT, {"size": seen.size}).fetchone()
-            if size < seen.size or row is None or row[0] != seen.root:
-                raise LogFrozen(f"the log was at {seen.size} entries and is now another log of {size}")
-        return LogHead(size=size, root=root, frontier=frontier, last_time=last_time)
+            if head.size < seen.size or row is None or row[0] != seen.root:
+                raise LogFrozen(f"the log was at {seen.size} entries and is now another log of {head.size}", head)
+        return head
 
     def _finish(
         self, connection: sqlite3.Connection, written: Written, proof: tuple[bytes, ...], head: LogHead, now: int
@@ -190,14 +209,6 @@ class WriteDoor:
             place = {"idx": placed.index, "size": head.size, "proof": b"".join(proof)}
             connection.execute(sql.ADD_CHALLENGE, {**row, **place})
         return Place(index=placed.index, leaf=placed.leaf, proof=proof, size=head.size, root=head.root, time=now)
-
-
-def _execute(connection: sqlite3.Connection, statement: str) -> None:
-    """BEGIN and COMMIT: what fails here fails for the whole batch, and is not tried again unit by unit."""
-    try:
-        connection.execute(statement)
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"{statement} failed: {error}") from error
 
 
 def _distinct(jobs: Sequence[_Job]) -> tuple[list[_Job], list[_Job]]:

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from kbs.model.log import LogHead
+
 __all__ = ["LogFrozen", "StoreUnavailable", "StoreUnusable"]
 
 
@@ -17,7 +19,11 @@ class StoreUnavailable(Exception):
 
 
 class LogFrozen(StoreUnavailable):
-    """The log's head is not an extension of the head that this process saw last."""
+    """The log's head is not an extension of what was seen or published before; `stored` is that head, if known."""
+
+    def __init__(self, reason: str, stored: LogHead | None = None) -> None:
+        super().__init__(reason)
+        self.stored = stored
 
 
 class StoreUnusable(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from kbs.model.unit import Stored
 from kbs.store import statements as sql
 from kbs.store.connect import SHARD, open_reader
 from kbs.store.errors import StoreUnavailable
+from kbs.store.freeze import refuse_frozen
 from kbs.store.judge import read_state, read_stored
 
 __all__ = ["Reader"]
@@ -21,6 +23,7 @@ class Reader:
     """The read side of a store. Every method raises StoreUnavailable if the database does not answer."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = open_reader(path)
 
     def close(self) -> None:
@@ -28,7 +31,8 @@ class Reader:
         self._connection.close()
 
     def head(self) -> LogHead:
-        """The log's head."""
+        """The log's head; raises LogFrozen while the log is frozen: what is published or released starts here."""
+        refuse_frozen(self._path)
         size, root, frontier, last_time = self._one(sql.GET_HEAD, shard=SHARD)
         return LogHead(size=size, root=root, frontier=frontier, last_time=last_time)
 
@@ -42,7 +46,8 @@ class Reader:
         return row[0] if row else None
 
     def used_challenge(self, digest: bytes) -> Stored | None:
-        """What a used challenge left behind."""
+        """What a used challenge left behind; raises LogFrozen while the log is frozen."""
+        refuse_frozen(self._path)
         try:
             return read_stored(self._connection, digest)
         except sqlite3.Error as error:
@@ -64,7 +69,7 @@ class Reader:
             rows = self._connection.execute(sql.GET_OBJECTS).fetchall()
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # else every later read would find a transaction begun
                 self._connection.execute("ROLLBACK")
             raise StoreUnavailable(str(error)) from error
         return state.revision, state.governance, rows

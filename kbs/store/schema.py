@@ -10,7 +10,7 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-__all__ = ["SCHEMA_VERSION", "ddl", "tables"]
+__all__ = ["SCHEMA_VERSION", "append_only_triggers", "ddl", "tables"]
 
 SCHEMA_VERSION = 1
 
@@ -87,11 +87,16 @@ def ddl() -> list[str]:
     for table in tables.sorted_tables:
         statements.append(str(CreateTable(table).compile(dialect=dialect)))
         statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=str)]
-    for name in (log_entry.name, log_root.name, blob.name):
-        for verb in ("UPDATE", "DELETE"):
-            statements.append(
-                f"CREATE TRIGGER {name}_no_{verb.lower()} BEFORE {verb} ON {name} "
-                f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
-            )
+    statements += append_only_triggers().values()
     statements.append(f"PRAGMA user_version = {SCHEMA_VERSION}")
     return statements
+
+
+def append_only_triggers() -> dict[str, str]:
+    """Name and statement of each trigger that refuses to change what is only ever added to."""
+    return {
+        f"{name}_no_{verb.lower()}": f"CREATE TRIGGER {name}_no_{verb.lower()} BEFORE {verb} ON {name} "
+        f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
+        for name in (log_entry.name, log_root.name, blob.name)
+        for verb in ("UPDATE", "DELETE")
+    }

@@ -1,4 +1,4 @@
-"""A broker that dies, as by kill -9, the first time it reaches a point: python -m tests.flow.crash_broker DIR POINT"""
+"""A broker that dies, as by kill -9, when it reaches a point for the nth time: ... crash_broker DIR POINT [N]"""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from deploy.demo.broker import serve_directory
 
 def main() -> None:
     directory, wanted = Path(sys.argv[1]), sys.argv[2]
+    left = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    armed = False
 
     def die(point: str, /) -> None:
-        # The point counts from the first release on: the start of a broker commits an entry of its own.
-        if point == "after-wrap":
-            armed.append(point)
-        if point == wanted and armed:
-            os.kill(os.getpid(), signal.SIGKILL)
+        # Points count from the first release on: the start of a broker commits an entry of its own.
+        nonlocal left, armed
+        armed = armed or point == "challenged"
+        if armed and point == wanted:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    armed: list[str] = []
     uvloop.run(serve_directory(directory, faults=die))
 
 

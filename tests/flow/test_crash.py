@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sealgate.v1.attestation_pb2 import Attestation, HpkeSuite, SnpEvidence
 from sealgate.v1.key_release_pb2 import (
     GetChallengeRequest,
     GetChallengeResponse,
@@ -24,13 +23,24 @@ from attest.tlog.entry import parse_leaf
 from clients.errors import ClientError
 from clients.transport import connect
 from clients.trust import read_trust
-from clients.workload.recipient import RecipientKey
 from kbs.store.read import Reader
-from tests.makers.site import ASSET, ORIGIN, PURPOSE, SimulatedSite, save_vendor
-from tests.makers.workload import report_for
+from tests.makers.site import SimulatedSite, save_vendor
+from tests.makers.workload import wire_request
 
 # point: entries that the crash leaves behind
-POINTS = {"after-wrap": 0, "before-commit": 0, "after-commit": 1, "before-reply": 1}
+POINTS = {
+    "challenged": 0,
+    "verified": 0,
+    "decided": 0,
+    "after-wrap": 0,
+    "begun": 0,
+    "judged": 0,
+    "placed": 0,
+    "before-commit": 0,
+    "after-commit": 1,
+    "before-reply": 1,
+    "signed": 1,
+}
 
 
 @contextmanager
@@ -59,20 +69,12 @@ def _releases(site: SimulatedSite) -> list[Any]:
 def test_killed_at(site: SimulatedSite, point: str) -> None:
     save_vendor(site)
     trust = read_trust(site.trust, simulated=True)
-    recipient = RecipientKey()
     with _broker(site.directory, "tests.flow.crash_broker", point) as (address, process):
         with connect(address, trust.broker_ca) as channel:
             challenge = channel.call(
                 "/sealgate.v1.KeyRelease/GetChallenge", GetChallengeRequest(), GetChallengeResponse
             ).challenge
-            report = report_for(site.chip, challenge, recipient.public, ORIGIN, PURPOSE, [ASSET])
-            attestation = Attestation(
-                challenge=challenge,
-                suite=HpkeSuite.HPKE_SUITE_MLKEM768_X25519,
-                recipient_key=recipient.public,
-                snp=SnpEvidence(report=report, certificates=site.chip.certificates),
-            )
-            request = ReleaseKeysRequest(attestation=attestation, purpose=PURPOSE, names=[ASSET])
+            request = ReleaseKeysRequest.FromString(wire_request(site.chip, challenge))
             with pytest.raises(ClientError):
                 channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", request, ReleaseKeysResponse)
         assert process.wait(timeout=20) == -9

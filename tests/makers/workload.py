@@ -6,15 +6,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sealgate.v1.attestation_pb2 import Attestation, HpkeSuite, SnpEvidence
+from sealgate.v1.key_release_pb2 import ReleaseKeysRequest
+
 from attest import binding
-from attest.evidence import SnpEvidence
+from attest import evidence as attest_evidence
 from clients.workload.recipient import SUITE, RecipientKey
 from kbs.model.release import Answer, Ask
 from kbs.release.challenge import Challenges
 from tests.makers.amd import Chip, healthy, pack, sign
 from tests.makers.site import ASSET, MEASUREMENT, ORIGIN, PURPOSE
 
-__all__ = ["Workload", "build", "report_for"]
+__all__ = ["Workload", "build", "report_for", "wire_request"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ def build(
         suite=SUITE,
         recipient_key=recipient.public,
         holder_key=b"",
-        evidence=SnpEvidence(report=report, certificates=chip.certificates),
+        evidence=attest_evidence.SnpEvidence(report=report, certificates=chip.certificates),
         devices=(),
         init_data=init_data,
         purpose=purpose,
@@ -86,3 +89,18 @@ def report_for(
     request = binding.Request(action="release", origin=origin, purpose=purpose, names=tuple(names))
     transcript = binding.transcript(challenge, SUITE, recipient_key, b"", request.digest(), [])
     return chip.report(binding.bound(transcript), measurement=MEASUREMENT)
+
+
+def wire_request(chip: Chip, challenge: bytes, *, purpose: str = PURPOSE, names: Sequence[str] = (ASSET,)) -> bytes:
+    """A ReleaseKeysRequest as it goes over the wire, for a recipient key that is thrown away."""
+    recipient = RecipientKey()
+    attestation = Attestation(
+        challenge=challenge,
+        suite=HpkeSuite.HPKE_SUITE_MLKEM768_X25519,
+        recipient_key=recipient.public,
+        snp=SnpEvidence(
+            report=report_for(chip, challenge, recipient.public, ORIGIN, purpose, names),
+            certificates=chip.certificates,
+        ),
+    )
+    return ReleaseKeysRequest(attestation=attestation, purpose=purpose, names=names).SerializeToString()

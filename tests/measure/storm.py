@@ -11,13 +11,11 @@ from typing import Any
 import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
-from sealgate.v1.attestation_pb2 import Attestation, HpkeSuite, SnpEvidence
-from sealgate.v1.key_release_pb2 import GetChallengeResponse, ReleaseKeysRequest, ReleaseKeysResponse
+from sealgate.v1.key_release_pb2 import GetChallengeResponse, ReleaseKeysResponse
 
 from clients.trust import read_trust
-from clients.workload.recipient import RecipientKey
-from tests.makers.site import ASSET, ORIGIN, PURPOSE, SimulatedSite, make_site
-from tests.makers.workload import report_for
+from tests.makers.site import make_site
+from tests.makers.workload import wire_request
 
 __all__ = ["Seen", "storm"]
 
@@ -35,18 +33,6 @@ class Seen:
     same: int
     different: int
     others: set[str]
-
-
-def _request(site: SimulatedSite, challenge: bytes) -> bytes:
-    recipient = RecipientKey()
-    report = report_for(site.chip, challenge, recipient.public, ORIGIN, PURPOSE, [ASSET])
-    attestation = Attestation(
-        challenge=challenge,
-        suite=HpkeSuite.HPKE_SUITE_MLKEM768_X25519,
-        recipient_key=recipient.public,
-        snp=SnpEvidence(report=report, certificates=site.chip.certificates),
-    )
-    return ReleaseKeysRequest(attestation=attestation, purpose=PURPOSE, names=[ASSET]).SerializeToString()
 
 
 async def _call(channel: grpc.aio.Channel, method: str, request: bytes) -> bytes | str:
@@ -74,8 +60,8 @@ async def storm(count: int) -> Seen:
                 if not isinstance(answer, bytes):
                     raise TypeError(f"no challenge: {answer}")
                 challenge = GetChallengeResponse.FromString(answer).challenge
-                first = _request(site, challenge)
-                others = [_request(site, challenge) for _ in range(count // 10)]
+                first = wire_request(site.chip, challenge)
+                others = [wire_request(site.chip, challenge) for _ in range(count // 10)]
                 before = running.reader.head().size
                 # The first is on its way before the others start, so that it is known whose the challenge becomes.
                 winner = asyncio.create_task(_call(channel, "ReleaseKeys", first))

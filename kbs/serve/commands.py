@@ -1,0 +1,95 @@
+"""The `sealgate-broker` command: arguments, doors, exit codes. What a command needs is imported when it runs.
+
+Exit codes are part of the API: 0 ok, 2 usage, 5 unavailable, 10 the log is not what it was (frozen).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kbs.serve import cmd_incident, cmd_store
+from kbs.serve.site import Site
+from kbs.store.backup import Exists
+from kbs.store.errors import LogFrozen, StoreUnavailable, StoreUnusable
+from kbs.store.migrate import Migration, MigrationInvalid
+from kbs.store.migrations import MIGRATIONS
+from kbs.store.port import Clock
+from kbs.store.schema import SCHEMA_VERSION
+
+__all__ = ["FROZEN", "Doors", "Usage", "main", "site_of"]
+
+USAGE, UNAVAILABLE, FROZEN = 2, 5, 10
+_EPILOG = """exit codes:
+  0 ok   2 usage   5 unavailable   10 the log is not what it was (frozen)
+
+The store is reachable by the broker's own account alone, so these commands run where the broker runs.
+People and workloads use `sealgate`."""
+
+
+class Usage(Exception):
+    """The command cannot be used like that; the sentence says how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """What a command reaches the world through, and the migrations of this release."""
+
+    clock: Clock
+    say: Callable[[str], object]
+    migrations: Sequence[Migration] = MIGRATIONS
+    schema: int = SCHEMA_VERSION
+
+
+def main(arguments: Sequence[str], doors: Doors) -> int:
+    """Runs one command and returns its exit code; every failure is a sentence on standard error."""
+    parser = _parser()
+    try:
+        parsed = parser.parse_args(arguments)
+    except SystemExit as error:
+        return int(error.code or 0)
+    if not hasattr(parsed, "run"):
+        parser.print_help(sys.stderr)
+        return USAGE
+    try:
+        return int(parsed.run(parsed, doors))
+    except (Usage, Exists) as error:
+        return _fail(str(error), USAGE)
+    except LogFrozen as error:
+        return _fail(f"FROZEN: {error}", FROZEN)
+    except (StoreUnavailable, StoreUnusable, MigrationInvalid) as error:
+        return _fail(str(error), UNAVAILABLE)
+    except BrokenPipeError:
+        return UNAVAILABLE  # whoever stopped reading has not seen how it went
+    except OSError as error:
+        return _fail(f"{error.filename or 'a file'}: {error.strerror}", UNAVAILABLE)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+def site_of(directory: Path) -> Site:
+    """The site in a directory, for those who need its places alone; raises Usage if there is no such directory."""
+    if not directory.is_dir():
+        raise Usage(f"{directory} is not a directory")
+    return Site(directory=directory, deployment="")
+
+
+def _fail(sentence: str, code: int) -> int:
+    sys.stderr.write(f"sealgate-broker: {sentence}\n")
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sealgate-broker",
+        description="The key broker's own commands.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
+    for module in (cmd_store, cmd_incident):
+        module.register(subparsers)
+    return parser

@@ -1,0 +1,67 @@
+"""`sealgate-broker` as people meet it: help that is whole, sentences instead of tracebacks, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kbs_ops.hands import command, drop_triggers
+from tests.kbs_ops.test_selfcheck import fill
+
+COMMANDS = ("migrate", "backup", "restore", "incident")
+
+
+def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "kbs", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def test_the_process(tmp_path: Path) -> None:
+    fill(tmp_path / "store.db", 3)
+    good = _run("incident", "--directory", tmp_path, "--out", tmp_path / "e.json")
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "The log is sound." in good.stdout
+    drop_triggers(tmp_path / "store.db")
+    bad = _run("backup", "--directory", tmp_path, "--out", tmp_path / "b.db")
+    assert (bad.returncode, bad.stdout) == (5, "")
+    assert bad.stderr.startswith("sealgate-broker: the copy")
+    assert bad.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(name, "--help").code == 0
+    told = capsys.readouterr().out
+    assert f"sealgate-broker {name} --" in told
+    assert max(map(len, told.splitlines())) <= 120
+
+
+def test_help_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("--help").code == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in COMMANDS)
+    assert "10 the log is not what it was" in told
+
+
+# name: (arguments, the exit code, a word of the sentence)
+WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
+    "nothing": ((), 2, "usage"),
+    "no such command": (("serve",), 2, "invalid choice"),
+    "no directory given": (("backup", "--out", "x"), 2, "--directory"),
+    "no such directory": (("migrate", "--directory", "{}/none"), 2, "is not a directory"),
+    "a directory without a store": (("migrate", "--directory", "{}"), 5, "cannot be opened as a store"),
+    "a backup that is not there": (("restore", "--directory", "{}", "--backup", "{}/none"), 5, "cannot be opened"),
+    "a place that is not there": (("incident", "--directory", "{}", "--out", "{}/none/e"), 5, "No such file"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_said(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, code, word = WRONG[name]
+    assert command(*(each.format(tmp_path) for each in arguments)).code == code
+    told = capsys.readouterr().err
+    assert word in told
+    assert "Traceback" not in told
