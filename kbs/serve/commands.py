@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kbs.serve import cmd_incident, cmd_store
+from kbs.serve import cmd_incident, cmd_store, cmd_web
 from kbs.serve.site import Site
 from kbs.store.backup import Exists
 from kbs.store.errors import LogFrozen, StoreUnavailable, StoreUnusable
@@ -90,6 +90,6 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for module in (cmd_store, cmd_incident):
+    for module in (cmd_store, cmd_incident, cmd_web):
         module.register(subparsers)
     return parser

@@ -1,0 +1,62 @@
+"""`sealgate-broker web`: the published log over HTTP, in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kbs.serve.commands import Doors
+
+__all__ = ["register"]
+
+_TEXT = """Serves checkpoint and hash tiles of the published log, and /healthz. It reads files and nothing else: no key,
+no store. Entry bundles are refused; auditors get them as files. It listens on loopback unless told otherwise;
+put a web server with TLS before it, or let that server serve the directory itself."""
+_EPILOG = """example:
+  sealgate-broker web --directory /var/lib/sealgate --port 8080
+  curl http://127.0.0.1:8080/checkpoint"""
+
+
+def register(subparsers: Any) -> None:
+    """Adds the command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    web = subparsers.add_parser(
+        "web", help="serve the published log over HTTP", description=_TEXT, epilog=_EPILOG, formatter_class=raw
+    )
+    web.add_argument("--directory", type=Path, required=True, metavar="DIR", help="the site: log/ is in it")
+    web.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
+    web.add_argument("--port", type=int, default=8080, help="the port (default: 8080; 0 takes any)")
+    web.set_defaults(run=_web)
+
+
+def _web(args: argparse.Namespace, doors: Doors) -> int:
+    import asyncio  # noqa: PLC0415  # help must not load the web server
+
+    from kbs.serve.commands import site_of  # noqa: PLC0415
+
+    asyncio.run(_serve(site_of(args.directory).log, args.host, args.port, doors))
+    return 0
+
+
+async def _serve(log: Path, host: str, port: int, doors: Doors) -> None:
+    """Until SIGTERM or SIGINT."""
+    import asyncio  # noqa: PLC0415
+    import signal  # noqa: PLC0415
+
+    from aiohttp import web  # noqa: PLC0415
+
+    from kbs.web.tiles import make_app  # noqa: PLC0415
+
+    runner = web.AppRunner(make_app(log), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    bound = runner.addresses[0]
+    doors.say(f"serving {log} on http://{bound[0]}:{bound[1]}")
+    await stop.wait()
+    await runner.cleanup()
