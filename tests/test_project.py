@@ -128,7 +128,8 @@ REGISTRIES = [
         ("pypi", "org"), ("pythonhosted", "org"), ("pypi", "io"), ("npmjs", "org"), ("npmjs", "com"),
         ("yarnpkg", "com"), ("crates", "io"), ("rubygems", "org"), ("proxy", "golang", "org"),
         ("anaconda", "org"),
-        ("jfrog", "io"), ("docker", "io"), ("ghcr", "io"), ("quay", "io"), ("gcr", "io"), ("pkg", "dev"),
+        ("jfrog", "io"),
+        ("docker", "io"), ("ghcr", "io"), ("quay", "io"), ("gcr", "io"), ("pkg", "dev"),
         ("maven", "org"),
     )
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from attest.tlog.checkpoint import Checkpoint
 from kbs.log.incident import open_published, read_published
 from kbs.model.log import LogHead
 from kbs.store.connect import open_reader
-from kbs.store.errors import LogFrozen, StoreUnavailable
+from kbs.store.errors import LogFrozen, StoreUnavailable, StoreUnusable
 from kbs.store.freeze import Mark, Point, mark_path, read_mark, refuse_frozen, write_mark
 from kbs.store.port import Clock
 from kbs.store.selfcheck import FULL_BELOW, SelfCheck, check_store, log_identity
@@ -54,9 +54,16 @@ def check_site(store: Path, log: Path, *, log_key: str | None = None, full_below
 
 
 def ensure_sound(store: Path, log: Path, clock: Clock, **how: str | int) -> LogHead:
-    """The head, if the log is not frozen and every check passes. Raises LogFrozen, and leaves the mark."""
+    """The head, if the log is not frozen and every check passes. Raises LogFrozen, and leaves the mark.
+
+    A start that names another deployment than the store's is that start's mistake and freezes nothing: StoreUnusable.
+    """
     refuse_frozen(store)
-    found = check_site(store, log, **how).store  # type: ignore[arg-type]  # passed through
+    site = check_site(store, log, **how)  # type: ignore[arg-type]  # passed through
+    wanted = str(how.get("log_key") or "").partition("+")[0]
+    if wanted and site.origin and wanted != site.origin:
+        raise StoreUnusable(f"{store} holds the log {site.origin}; this start is for {wanted}. Nothing was changed")
+    found = site.store
     if not found.passed or found.head is None:
         freeze(store, found, clock)
         refuse_frozen(store)

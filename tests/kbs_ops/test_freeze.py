@@ -11,8 +11,10 @@ import pytest
 
 from kbs.log.publish import LogForked
 from kbs.serve.service import _publish, serve
+from kbs.serve.site import Site
+from kbs.serve.wiring import open_site
 from kbs.store.backup import backup
-from kbs.store.errors import LogFrozen
+from kbs.store.errors import LogFrozen, StoreUnusable
 from kbs.store.freeze import Mark, Point, mark_path, read_mark, refuse_frozen, write_mark
 from tests.kbs_ops.hands import GRANTED, NOW, ask, command, copy_into, counts, request, rows, tamper
 from tests.kbs_ops.test_selfcheck import SIZE, fill
@@ -222,3 +224,15 @@ def test_a_good_store_that_is_not_the_one_seen_stays_frozen(tmp_path: Path) -> N
     write_mark(store, Mark(at=NOW, reason="x", seen=Point(size=20, root=root)))
     assert command("incident", "--directory", tmp_path, "--out", tmp_path / "f.json", "--resolve").code == 0
     assert not mark_path(store).exists()
+
+
+async def test_a_start_under_another_name_freezes_nothing(site: SimulatedSite) -> None:
+    other = Site(directory=site.directory, deployment="other.example")
+    with (
+        pytest.raises(StoreUnusable, match="holds the log"),
+        open_site(other, site.shelf(), site.anchors),
+    ):
+        pass
+    assert not mark_path(site.site.store).exists()
+    with site.open() as running:
+        assert running.reader.head().size > 0
