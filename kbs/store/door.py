@@ -31,6 +31,7 @@ __all__ = ["WriteDoor"]
 _BATCH = 512
 _SHARED = 32
 _CHALLENGE_KEPT_MS = 125_000
+_PRUNE_EVERY_MS = 60_000
 _METER_KEPT_MS = 2 * 24 * 3_600_000
 Result = Outcome | Exception
 
@@ -60,6 +61,7 @@ class WriteDoor:
         self._faults = faults
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._waiting: list[_Job] = []
+        self._pruned = 0
         self._seen = seen
         self._writer = Writer(path, connect)
         self._thread = threading.Thread(target=self._run, name="write-door", daemon=True)
@@ -179,12 +181,18 @@ class WriteDoor:
         connection.execute(sql.SET_HEAD, {"key": SHARD, **row})
         self._faults("placed")
         connection.execute(sql.ADD_ROOT, {"size": new.size, "root": new.root, "committed_at": now})
-        connection.execute(sql.PRUNE_CHALLENGES, {"before": now - _CHALLENGE_KEPT_MS})
-        connection.execute(sql.PRUNE_METERS, {"before": now - _METER_KEPT_MS})
-        connection.execute(sql.PRUNE_MEMBERS, {"before": now - _METER_KEPT_MS})
+        self._prune(connection, now)
         return [
             Committed(place=places[id(v)], over_budget=v.over_budget) if isinstance(v, Written) else v for v in verdicts
         ], new
+
+    def _prune(self, connection: sqlite3.Connection, now: int) -> None:
+        """Drops what can no longer matter. Meters are looked through whole, hence once a minute."""
+        connection.execute(sql.PRUNE_CHALLENGES, {"before": now - _CHALLENGE_KEPT_MS})
+        if now - self._pruned >= _PRUNE_EVERY_MS:
+            connection.execute(sql.PRUNE_METERS, {"before": now - _METER_KEPT_MS})
+            connection.execute(sql.PRUNE_MEMBERS, {"before": now - _METER_KEPT_MS})
+            self._pruned = now
 
     def _head(self, connection: sqlite3.Connection) -> LogHead:
         found = connection.execute(sql.GET_HEAD, {"shard": SHARD}).fetchone()

@@ -117,9 +117,8 @@ def write(connection: sqlite3.Connection, unit: Unit, verdict: Verdict, batch: B
     for chain, head in heads:
         seq = head.seq + 1 if head else 1
         connection.execute(sql.PUT_CHAIN, {"chain": chain, "idx": placed.index, "seq": seq})
-    for data in verdict.blobs:
-        row = {"digest": hashlib.sha256(data).digest(), "data": data, "idx": placed.index}
-        connection.execute(sql.ADD_BLOB, row)
+    blobs = [{"digest": hashlib.sha256(b).digest(), "data": b, "idx": placed.index} for b in verdict.blobs]
+    connection.executemany(sql.ADD_BLOB, blobs)
     for effect in verdict.effects:
         _EFFECTS[type(effect)](connection, effect, placed.index)
     moved = any(isinstance(effect, PutObject) for effect in verdict.effects)
