@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attest.errors import AttestError
 from kbs.model.asset import Snapshot
 from kbs.model.log import Place
 from kbs.model.refusal import Refused, Unavailable
@@ -40,8 +41,19 @@ async def release(ask: Ask, broker: Broker) -> Answer:
     recipient = open_recipient(ask.suite, ask.recipient_key)
     authentic = authenticate(ask, broker, now)  # 2, 3
     broker.faults("verified")
-    if used is not None:
-        return await _repeat(ask, authentic, used, broker, now)
+    try:
+        if used is not None:
+            return await _repeat(ask, authentic, used, broker, now)
+        return await _decided(ask, authentic, recipient, issued_at, broker, now)  # 4 to 9
+    except AttestError as error:
+        # The evidence is proven by now: what does not fit into a document is our defect and not the caller's.
+        raise RuntimeError("a decision could not be written down") from error
+
+
+async def _decided(
+    ask: Ask, authentic: Authentic, recipient: Recipient, issued_at: int, broker: Broker, now: int
+) -> Answer:
+    """Steps 4 to 9; again from step 4 if the state moved meanwhile."""
     for _ in range(_ATTEMPTS):
         snapshot = broker.catalogue.current()
         case = await _judged(ask, authentic, snapshot, broker, now)  # 4, 5
