@@ -131,6 +131,17 @@ def load_revocation_list(data: bytes, *, path: str) -> RevocationList:
         raise Malformed("CRL_MALFORMED", path, expected="an X.509 revocation list", got=str(error)) from error
 
 
+def _whole_bytes(der: bytes, signature: bytes) -> bytes:
+    """The DER, if its signature is a BIT STRING without unused bits, as every signature is (RFC 3279 section 2.2).
+
+    The parser takes unused bits that are zero, which would make two encodings of one certificate.
+    """
+    unused = der[-len(signature) - 1]
+    if unused:
+        raise ValueError(f"{unused} unused bits in the signature")
+    return der
+
+
 def _is_amd_pss(signed: x509.Certificate | x509.CertificateRevocationList) -> bool:
     try:
         return (
@@ -153,7 +164,7 @@ def _certificate(found: x509.Certificate) -> Certificate:
     constraints = values.get(ExtensionOID.BASIC_CONSTRAINTS)
     usage = values.get(ExtensionOID.KEY_USAGE)
     return Certificate(
-        der=found.public_bytes(Encoding.DER),
+        der=_whole_bytes(found.public_bytes(Encoding.DER), found.signature),
         serial=found.serial_number,
         subject=found.subject.public_bytes(),
         issuer=found.issuer.public_bytes(),
@@ -178,6 +189,7 @@ def _certificate(found: x509.Certificate) -> Certificate:
 
 
 def _revocation_list(data: bytes, found: x509.CertificateRevocationList) -> RevocationList:
+    _whole_bytes(found.public_bytes(Encoding.DER), found.signature)
     return RevocationList(
         der=data,
         issuer=found.issuer.public_bytes(),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Callable
 
 from attest.errors import Malformed
 
@@ -77,8 +78,7 @@ class Reader:
     """
 
     def __init__(self) -> None:
-        self._shapes: set[tuple[str, ...]] = set()
-        self._decode = json.JSONDecoder(object_pairs_hook=self._object).raw_decode
+        self._decode = json.JSONDecoder(object_pairs_hook=_object_hook()).raw_decode
 
     def parse(self, raw: bytes) -> dict[str, object]:
         """As `parse_canonical(raw)`, errors included."""
@@ -92,17 +92,23 @@ class Reader:
                     return value
         return parse_canonical(raw)
 
-    def _object(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+
+def _object_hook() -> Callable[[list[tuple[str, object]]], dict[str, object]]:
+    """Makes dicts of pairs whose keys are in order; raises ValueError. A closure, since it runs for every object."""
+    shapes: set[tuple[str, ...]] = set()
+
+    def take(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         shape = tuple(found)
-        if shape not in self._shapes:
-            if list(shape) != sorted(shape) or not all(map(_KEY.fullmatch, shape)):
-                raise ValueError("keys")
-            if len(self._shapes) < _MAX_SHAPES:
-                self._shapes.add(shape)
-        if len(shape) != len(pairs):
-            raise ValueError("a key twice")
+        if shape in shapes and len(shape) == len(pairs):
+            return found
+        if len(shape) != len(pairs) or list(shape) != sorted(shape) or not all(map(_KEY.fullmatch, shape)):
+            raise ValueError("a key twice, out of order or outside the profile")
+        if len(shapes) < _MAX_SHAPES:
+            shapes.add(shape)
         return found
+
+    return take
 
 
 def _is_obvious(raw: bytes) -> bool:

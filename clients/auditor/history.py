@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from attest.errors import AttestError, NotLogged
-from attest.tlog.entry import Header, Leaf
+from attest.tlog.entry import Leaf
 from clients.auditor.report import Findings
 
 __all__ = ["History"]
@@ -41,52 +41,44 @@ class History:
 
     def follow(self, index: int, leaf: Leaf) -> None:
         """The entry at `index`. A broken link counts once: the chain goes on from what the entry claims."""
-        self._follow_time(index, leaf.header)
-        self._check_genesis(index, leaf.body)
-        self._follow_governance(index, leaf)
-        self._follow_assets(index, leaf)
-
-    def _follow_time(self, index: int, header: Header) -> None:
+        header, kind = leaf.header, leaf.body.get("type")
         if header.t < self._time:
             self._wrong("V5", "TIME_ORDER", "h.t", f"at least {self._time}", header.t, index)
         self._time = header.t
-
-    def _check_genesis(self, index: int, body: Mapping[str, object]) -> None:
-        kind = body.get("type")
-        if (kind == _GENESIS) != (index == 0):
-            expected = _GENESIS if index == 0 else f"{_GENESIS} at index 0 only"
-            self._wrong("V6", "GENESIS_PLACE", "b.type", expected, kind, index)
-        elif index == 0:
-            log_key = body.get("log_key")
-            if not isinstance(log_key, str) or log_key not in self._log_keys:
-                self._wrong("V6", "GENESIS_KEY", "b.log_key", ", ".join(sorted(self._log_keys)), log_key, index)
-            if body.get("deployment") != self._deployment:
-                self._wrong("V6", "GENESIS_DEPLOYMENT", "b.deployment", self._deployment, body.get("deployment"), index)
-
-    def _follow_governance(self, index: int, leaf: Leaf) -> None:
-        header = leaf.header
+        if index == 0 or kind == _GENESIS:
+            self._check_genesis(index, kind, leaf.body)
         if header.gs is not None:
             self._link("GOVERNANCE_CHAIN", "h.gp, h.gs", self._governance, header.gp, header.gs, index)
             self._governance = (index, header.gs)
-        elif _governs(leaf.body.get("type")):
+        elif _governs(kind):
             self._wrong("V6", "GOVERNANCE_CHAIN", "h.gs", "a link of the governance chain", "none", index)
+        self._follow_assets(index, leaf)
+
+    def _check_genesis(self, index: int, kind: object, body: Mapping[str, object]) -> None:
+        if (kind == _GENESIS) != (index == 0):
+            expected = _GENESIS if index == 0 else f"{_GENESIS} at index 0 only"
+            self._wrong("V6", "GENESIS_PLACE", "b.type", expected, kind, index)
+            return
+        log_key = body.get("log_key")
+        if not isinstance(log_key, str) or log_key not in self._log_keys:
+            self._wrong("V6", "GENESIS_KEY", "b.log_key", ", ".join(sorted(self._log_keys)), log_key, index)
+        if body.get("deployment") != self._deployment:
+            self._wrong("V6", "GENESIS_DEPLOYMENT", "b.deployment", self._deployment, body.get("deployment"), index)
 
     def _follow_assets(self, index: int, leaf: Leaf) -> None:
-        linked = set()
+        heads = self._assets
         for link in leaf.header.chains:
-            linked.add(link.asset)
-            self._link(
-                "ASSET_CHAIN", f"h.chains {link.asset}", self._assets.get(link.asset), link.prev, link.seq, index
-            )
-            self._assets[link.asset] = (index, link.seq)
+            asset = link.asset
+            self._link("ASSET_CHAIN", f"h.chains {asset}", heads.get(asset), link.prev, link.seq, index)
+            heads[asset] = (index, link.seq)
         for asset in _named(leaf.body):
-            if asset not in linked:
+            if (head := heads.get(asset)) is None or head[0] != index:
                 self._wrong("V6", "ASSET_CHAIN", f"h.chains {asset}", "a link, as b.keys names it", "none", index)
 
     def _link(self, check: str, path: str, head: _Place | None, prev: int | None, seq: int, index: int) -> None:
-        expected = (None, 1) if head is None else (head[0], head[1] + 1)
-        if (prev, seq) != expected:
-            self._wrong("V6", check, path, _describe(*expected), _describe(prev, seq), index)
+        before, number = (None, 1) if head is None else (head[0], head[1] + 1)
+        if prev != before or seq != number:
+            self._wrong("V6", check, path, _describe(before, number), _describe(prev, seq), index)
 
     def _wrong(self, level: str, check: str, path: str, expected: object, got: object, index: int) -> None:
         error: AttestError = NotLogged(check, path, expected=expected, got=got)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from attest.errors import AttestError
 from attest.tlog.fields import format_base64
 
-__all__ = ["LEVELS", "UNANCHORED", "Finding", "Findings", "Level", "Report", "Verdict", "printable"]
+__all__ = ["LEVELS", "UNANCHORED", "Finding", "Findings", "Level", "Report", "Verdict", "printable", "verdict_of"]
 
 LEVELS: Mapping[str, str] = {
     "V1": "checkpoint signed by the log",
@@ -54,6 +54,11 @@ _MEANING: Mapping[str, Verdict] = {
 }
 
 
+def verdict_of(check: str) -> Verdict:
+    """What it means that this check failed."""
+    return _MEANING.get(check, Verdict.TAMPERED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One failed check: `index` is the entry's, None where no single entry is meant."""
@@ -86,7 +91,7 @@ class Findings:
 
     def add(self, level: str, error: AttestError, index: int | None = None) -> None:
         """A check of `level` failed, at entry `index`."""
-        meaning = _MEANING.get(error.check, Verdict.TAMPERED)
+        meaning = verdict_of(error.check)
         self._count[level] = self._count.get(level, 0) + 1
         kept = self._kept.get(level)
         if kept is None or meaning.worse(kept.meaning):

@@ -43,10 +43,11 @@ class Directory:
         except OSError as error:
             raise Unavailable(f"{file} cannot be read: {error.strerror}") from error
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 return None
             with os.fdopen(descriptor, "rb", closefd=False) as stream:
-                return stream.read(_MAX_BYTES + 1)
+                return stream.read(min(status.st_size, _MAX_BYTES) + 1)
         except OSError as error:
             raise Unavailable(f"{file} cannot be read: {error.strerror}") from error
         finally:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from attest.errors import AttestError, Malformed, NotLogged
-from attest.tlog.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
-from attest.tlog.entry import check_place, parse_leaf
+from attest.tlog.checkpoint import Checkpoint, SignedCheckpoint
+from attest.tlog.entry import Reader, check_place, parse_leaf
 from attest.tlog.fields import format_base64
 from attest.tlog.keys import VerifierKey
 from attest.tlog.merkle import leaf_hash
-from attest.tlog.note import Note
 from attest.tlog.tiles import WIDTH, Bundle, Tile, bundles
 from clients.auditor.anchors import Anchors, open_receipt, open_saved
+from clients.auditor.head import open_head
 from clients.auditor.history import History
 from clients.auditor.report import LEVELS, Findings, Level, Report, Verdict
 from clients.auditor.source import CHECKPOINT, Source, read_bundle, read_tile
@@ -65,21 +65,8 @@ def verify(
 
 
 def _open(source: Source, trust: Trust, findings: Findings) -> tuple[SignedCheckpoint, Sequence[VerifierKey]] | None:
-    """The checkpoint and the keys of its log. Which log it is of it says itself; that only chooses among the keys."""
-    raw = source.read(CHECKPOINT)
     try:
-        if raw is None:
-            raise NotLogged("CHECKPOINT_MISSING", CHECKPOINT, expected="a signed checkpoint", got="nothing")
-        note = Note.parse(raw)
-        if note.encode() != raw:  # base64 with other unused bits: the signature holds, but no log writes it so
-            raise Malformed("NOTE_CANONICAL", CHECKPOINT, expected=note.encode(), got=raw)
-        origin = note.text.decode("utf-8").partition("\n")[0]
-        known = [key for key in trust.log_keys if key.name.startswith(f"{trust.origin}/audit/")]
-        keys = [key for key in known if key.name == origin]
-        if not keys:
-            names = ", ".join(key.name for key in known) or f"a log of {trust.origin}"
-            raise NotLogged("CHECKPOINT_ORIGIN", CHECKPOINT, expected=names, got=repr(origin))
-        return open_checkpoint(raw, origin, keys), keys
+        return open_head(source.read(CHECKPOINT), trust)
     except AttestError as error:
         findings.add("V1", error)
         return None
@@ -104,6 +91,7 @@ class _Audit:
         self._findings = findings
         self._grown = GrowingTree()
         self._history = History(trust.origin, frozenset(key.vkey for key in keys), findings)
+        self._reader = Reader()
         self._cut = False
         self._unread: int | None = None
 
@@ -117,7 +105,7 @@ class _Audit:
             first = bundle.index * WIDTH
             for index, raw in enumerate(entries, first):
                 self._entry(index, raw)
-            hashes = [leaf_hash(raw) for raw in entries]
+            hashes = list(map(leaf_hash, entries))
             self._anchors.compare(first, hashes, self._grown)
             for tile, recomputed in self._grown.push(hashes):
                 self._compare_tile(tile, recomputed)
@@ -139,7 +127,7 @@ class _Audit:
 
     def _entry(self, index: int, raw: bytes) -> None:
         try:
-            leaf = parse_leaf(raw)
+            leaf = parse_leaf(raw, self._reader)
         except Malformed as error:
             self._findings.add("V2", error, index)
             self._unread = index if self._unread is None else self._unread
@@ -164,6 +152,8 @@ class _Audit:
                 raise NotLogged("TILE_MISSING", tile.path, expected=f"{tile.width} hashes", got="nothing")
         except AttestError as error:
             self._findings.add("V3", error, tile.index * WIDTH * width)
+            return
+        if hashes == tuple(recomputed):
             return
         for at, (expected, got) in enumerate(zip(recomputed, hashes, strict=True)):
             if expected != got:

@@ -1,15 +1,18 @@
-"""`sealgate audit verify | list | show`: the release log, offline, from the files that the broker publishes."""
+"""`sealgate audit`: the release log, offline, from the files that the broker publishes, and from receipts."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clients.errors import Usage
 
 if TYPE_CHECKING:
+    from clients.auditor.prove import Proven
     from clients.auditor.source import Directory
     from clients.cli.main import Doors
 
@@ -53,21 +56,45 @@ examples:
   sealgate audit list ./log --json | jq 'select(.type == "release.refused")'
   sealgate audit show ./log 17"""
 
+_PROVE = """Makes the receipt (.tlog-proof) of one entry against the published checkpoint, from the published files
+alone, and checks it as a stranger would before it is written. It has the entry in it. An existing FILE is never
+overwritten: a receipt is evidence."""
+
+_PROVE_EPILOG = """exit codes:
+   0  written
+   2  the command or the trust file cannot be used, there is no such entry, or FILE exists
+   4  the trust file is of a simulated deployment
+  10  the published files do not lead to the signed root: tampering proven
+  11  a piece that is needed is missing, or the entry is of a newer schema
+
+examples:
+  sealgate audit prove ./log 17 --trust trust.json --out 17.tlog-proof
+  sealgate audit prove ./log 17 --trust trust.json > 17.tlog-proof"""
+
+_CHECK = """Checks a receipt with nothing but the trust file: its checkpoint is signed by the log, the entry is in that
+tree, and the entry says of itself that it stands there. That the log still has that tree is for
+`sealgate audit verify DIR --receipt FILE`."""
+
+_CHECK_EPILOG = """exit codes:
+   0  the entry is in the log
+   2  the command, the trust file or FILE cannot be used
+   4  the receipt proves nothing, or the trust file is of a simulated deployment
+  11  the entry is of a newer schema: not to be judged
+
+examples:
+  sealgate audit check-receipt 17.tlog-proof --trust trust.json
+  sealgate audit check-receipt 17.tlog-proof --trust trust.json --json | jq .reason"""
+
 
 def register(subparsers: Any) -> None:
     """Adds the command."""
     audit = subparsers.add_parser("audit", help="verify and read the release log, offline")
     verbs = audit.add_subparsers(metavar="VERB", required=True)
     raw = argparse.RawDescriptionHelpFormatter
-    verify = verbs.add_parser(
-        "verify",
-        help="prove that a published log is whole and was not changed",
-        description=_VERIFY,
-        epilog=_VERIFY_EPILOG,
-        formatter_class=raw,
-    )
+    text = "prove that a published log is whole and was not changed"
+    verify = verbs.add_parser("verify", help=text, description=_VERIFY, epilog=_VERIFY_EPILOG, formatter_class=raw)
     _add_directory(verify)
-    verify.add_argument("--trust", type=Path, required=True, metavar="FILE", help="the deployment's trust file")
+    _add_trust(verify)
     verify.add_argument("--state", type=Path, metavar="FILE", help="your file: the checkpoint of your last audit")
     verify.add_argument(
         "--receipt",
@@ -93,6 +120,29 @@ def register(subparsers: Any) -> None:
     _add_directory(show)
     show.add_argument("index", type=int, metavar="INDEX", help="the entry's index, from 0")
     show.set_defaults(run=_show)
+    _register_receipts(verbs)
+
+
+def _register_receipts(verbs: Any) -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    text = "make the receipt of one entry"
+    prove = verbs.add_parser("prove", help=text, description=_PROVE, epilog=_PROVE_EPILOG, formatter_class=raw)
+    _add_directory(prove)
+    prove.add_argument("index", type=int, metavar="INDEX", help="the entry's index, from 0")
+    _add_trust(prove)
+    prove.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output if not given")
+    prove.set_defaults(run=_prove)
+
+    text = "check a receipt, without the log"
+    check = verbs.add_parser("check-receipt", help=text, description=_CHECK, epilog=_CHECK_EPILOG, formatter_class=raw)
+    check.add_argument("receipt", type=Path, metavar="FILE", help="the receipt (.tlog-proof)")
+    _add_trust(check)
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+    check.set_defaults(run=_check_receipt)
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--trust", type=Path, required=True, metavar="FILE", help="the deployment's trust file")
 
 
 def _add_directory(parser: argparse.ArgumentParser) -> None:
@@ -140,6 +190,47 @@ def _show(args: argparse.Namespace, doors: Doors) -> int:
     del doors
     print(json.dumps(entry(_source(args.directory), args.index).document(), indent=2))
     return 0
+
+
+def _prove(args: argparse.Namespace, doors: Doors) -> int:
+    from clients.auditor.prove import prove  # noqa: PLC0415
+    from clients.trust import read_trust  # noqa: PLC0415
+
+    trust = read_trust(args.trust, simulated=doors.simulated)
+    proven = prove(_source(args.directory), trust, args.index)
+    if args.out is None:
+        sys.stdout.buffer.write(proven.receipt)  # UTF-8 whatever the terminal's encoding is
+        sys.stdout.buffer.flush()
+    else:
+        _write_new(args.out, proven)
+        print(f"{args.out}: entry {proven.index} of {proven.tree.origin}, proven at {proven.tree.size} entries")
+    return 0
+
+
+def _check_receipt(args: argparse.Namespace, doors: Doors) -> int:
+    from clients.auditor.prove import check_receipt  # noqa: PLC0415
+    from clients.trust import read_trust  # noqa: PLC0415
+
+    trust = read_trust(args.trust, simulated=doors.simulated)
+    proven = check_receipt(str(args.receipt), _read_receipt(args.receipt), trust)
+    print(json.dumps(proven.document()) if args.json else proven.text())
+    return 0
+
+
+def _write_new(path: Path, proven: Proven) -> None:
+    try:
+        with path.open("xb") as file:
+            try:
+                file.write(proven.receipt)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                path.unlink()
+                raise
+    except FileExistsError as error:
+        raise Usage(f"{path} exists, and a receipt is evidence: it is not overwritten") from error
+    except OSError as error:
+        raise Usage(f"the receipt {path} cannot be written: {error.strerror}") from error
 
 
 def _source(directory: Path) -> Directory:

@@ -148,3 +148,19 @@ def test_a_changed_byte_gives_another_certificate_or_none(der: bytes, at: int, m
     except Malformed:
         return  # any other exception would have left the door
     assert found.der != der
+
+
+def test_a_signature_has_no_unused_bits() -> None:
+    """The octet before a signature says how many of its last bits are unused; zero bits could be called so."""
+    for load, data, check in (
+        (load_certificate, VCEK, "CERT_MALFORMED"),
+        (load_certificate, ARK, "CERT_MALFORMED"),
+        (load_revocation_list, AMD.crl(), "CRL_MALFORMED"),
+    ):
+        load(data, path="x")
+        for bits in range(1, 8):
+            changed = bytearray(data)
+            changed[-257] = bits
+            changed[-1] &= 0xFF << bits & 0xFF
+            with refused(check):
+                load(bytes(changed), path="x")

@@ -8,7 +8,7 @@ import sys
 
 from tests.measure.table import run
 
-TOPICS = ("skeleton", "snp")
+TOPICS = ("skeleton", "snp", "log")
 
 
 def main() -> int:

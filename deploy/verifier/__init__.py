@@ -1,0 +1,1 @@
+"""The verifier for auditors who install nothing of ours."""
