@@ -52,8 +52,21 @@ def appraise(claims: Claims, profile: Profile, references: Sequence[ReferenceSet
     ]
     matched = next((each.value for each in compared if not each.differences), None)
     nearest = min(compared, key=lambda each: len(each.differences), default=None) if matched is None else None
-    findings = (*_reference_findings(claims, len(compared), matched, nearest), *appraise_snp(claims.snp, profile.snp))
+    findings = (
+        *_reference_findings(claims, len(compared), matched, nearest),
+        *_init_data_findings(claims, profile),
+        *appraise_snp(claims.snp, profile.snp),
+    )
     return Appraisal(findings=findings, matched=matched, nearest=nearest)
+
+
+def _init_data_findings(claims: Claims, profile: Profile) -> Iterator[Finding]:
+    """What the host said at launch, where a profile asks for it; init-data that was not given meets nothing."""
+    for key, allowed in sorted(profile.init_data.items()):
+        got = None if claims.init_data is None else claims.init_data.get(key)
+        outcome = Outcome.PASSED if isinstance(got, str) and got in allowed else Outcome.FAILED
+        expected = f"one of: {', '.join(sorted(allowed))}"
+        yield _finding("POLICY_INIT_DATA", f"init_data.{key}", outcome, expected, "none" if got is None else str(got))
 
 
 def _differences(claims: Claims, value: ReferenceValue) -> Iterator[Difference]:

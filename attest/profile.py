@@ -6,15 +6,17 @@ their path. Nothing here is written to afterwards.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from attest.errors import Malformed
+from attest.errors import Malformed, NotBound
 from attest.snp.claims import SnpClaims
 from attest.snp.profile import SnpProfile
+from attest.tlog.canonical import parse_canonical
 
-__all__ = ["COVERS", "Claims", "Profile", "ReferenceSet", "ReferenceValue"]
+__all__ = ["COVERS", "Claims", "Profile", "ReferenceSet", "ReferenceValue", "bound_init_data"]
 
 COVERS = frozenset({"firmware", "kernel", "initrd", "cmdline"})
 _MEASUREMENT = {"snp": 48}
@@ -24,26 +26,64 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """Everything that verification established. `platform` is `snp`; `simulated` roots are never real ones."""
+    """Everything that verification established. `platform` is `snp`; `simulated` roots are never real ones.
+
+    `init_data` are the members of the object that the host gave at launch, if its digest was found in the evidence
+    (`bound_init_data`); None where none was given. Only then are they claims.
+    """
 
     platform: str
     simulated: bool
     snp: SnpClaims
+    init_data: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """The requirements of a release, by TEE."""
+    """The requirements of a release, by TEE. `init_data` lists, by key, the values that bound init-data may have."""
 
     snp: SnpProfile
+    init_data: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, document: object) -> Profile:
-        """`{"snp": {...}}`, every key inside optional; raises Malformed PROFILE_MALFORMED or PROFILE_CONTRADICTION."""
-        if not isinstance(document, Mapping) or set(document) != {"snp"}:
+        """`{"snp": {...}, "init_data"?: {key: [value...]}}`, where every key of `snp` is optional.
+
+        Raises Malformed PROFILE_MALFORMED or PROFILE_CONTRADICTION.
+        """
+        if not isinstance(document, Mapping) or set(document) - {"init_data"} != {"snp"}:
             got = ", ".join(map(str, document)) if isinstance(document, Mapping) else type(document).__name__
-            raise Malformed("PROFILE_MALFORMED", "profile", expected="the key snp and no other", got=got or "none")
-        return cls(snp=SnpProfile.parse(document["snp"]))
+            raise Malformed(
+                "PROFILE_MALFORMED", "profile", expected="the key snp, and perhaps init_data", got=got or "none"
+            )
+        return cls(snp=SnpProfile.parse(document["snp"]), init_data=_init_data(document.get("init_data", {})))
+
+
+def _init_data(document: Any) -> Mapping[str, frozenset[str]]:
+    if not isinstance(document, Mapping):
+        got = type(document).__name__
+        raise Malformed("PROFILE_MALFORMED", "profile.init_data", expected="an object", got=got)
+    for key, values in document.items():
+        fine = isinstance(values, list) and values and all(isinstance(value, str) for value in values)
+        if not fine:
+            path = f"profile.init_data.{key}"
+            raise Malformed(
+                "PROFILE_MALFORMED", path, expected="a list of texts that is not empty", got=repr(values)[:80]
+            )
+    return {str(key): frozenset(values) for key, values in document.items()}
+
+
+def bound_init_data(raw: bytes, host_data: bytes) -> Mapping[str, object] | None:
+    """The members of init-data whose SHA-256 is HOST_DATA; None for empty `raw`.
+
+    Raises NotBound INIT_DATA_UNBOUND, and Malformed ENTRY_FORMAT or ENTRY_CANONICAL for what is no canonical object.
+    """
+    if not raw:
+        return None
+    digest = hashlib.sha256(raw).digest()
+    if digest != host_data:
+        raise NotBound("INIT_DATA_UNBOUND", "report.host_data", expected=digest, got=host_data)
+    return parse_canonical(raw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

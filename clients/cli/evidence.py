@@ -169,12 +169,14 @@ def _refused(error: AttestError, as_json: bool) -> int:
 
 def _authentic(claims: Claims, findings: Iterable[Finding], now: datetime) -> dict[str, Any]:
     """The verdict, what the report says, and beside it what a profile without any wishes would find."""
+    from attest.ear import vector_of  # noqa: PLC0415
     from attest.finding import Outcome  # noqa: PLC0415
     from attest.snp.appraise import appraise_snp  # noqa: PLC0415
     from attest.snp.profile import SnpProfile  # noqa: PLC0415
 
     snp = claims.snp
     default = [f for f in appraise_snp(snp, SnpProfile()) if f.outcome is not Outcome.SKIPPED]
+    vector = vector_of(default)
     return {
         "verdict": "authentic",
         "type": claims.platform,
@@ -187,6 +189,8 @@ def _authentic(claims: Claims, findings: Iterable[Finding], now: datetime) -> di
         "signed_bytes_sha256": snp.signed_bytes.hex(),
         "findings": [_finding(f) for f in findings],
         "default_profile": {
+            "status": vector.status.name.lower(),
+            "trustworthiness_vector": vector.document(),
             "acceptable": all(f.outcome is Outcome.PASSED for f in default),
             "findings": [_finding(f) for f in default],
         },

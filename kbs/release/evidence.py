@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from attest import binding
 from attest.binding import bind
-from attest.errors import Malformed, NotBound
-from attest.profile import Claims
+from attest.errors import Malformed
+from attest.profile import Claims, bound_init_data
 from attest.verify import verify
 from kbs.model.release import Ask
 from kbs.release.port import Broker
@@ -47,17 +46,15 @@ def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
         kept=broker.shelf.kept(ask.evidence),
     )
     broker.shelf.keep(ask.evidence, verified.kept)
-    _check_init_data(ask.init_data, verified.claims.snp.host_data)
+    init_data = bound_init_data(ask.init_data, verified.claims.snp.host_data)
     evidence = bind("sealgate/v1/evidence", "snp", ask.evidence.report, list(ask.evidence.certificates), ask.init_data)
     return Authentic(
-        claims=verified.claims, request=request.encoded(), transcript=transcript, bound=bound, evidence=evidence
+        claims=replace(verified.claims, init_data=init_data),
+        request=request.encoded(),
+        transcript=transcript,
+        bound=bound,
+        evidence=evidence,
     )
-
-
-def _check_init_data(init_data: bytes, host_data: bytes) -> None:
-    digest = hashlib.sha256(init_data).digest()
-    if init_data and digest != host_data:
-        raise NotBound("INIT_DATA_UNBOUND", "report.host_data", expected=digest, got=host_data)
 
 
 def _utc(ms: int) -> datetime:

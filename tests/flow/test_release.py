@@ -288,3 +288,36 @@ async def test_no_key_byte_is_in_any_entry_or_blob(site: SimulatedSite) -> None:
     assert len(data) > 100_000
     for needle in (seed, seed.hex().encode(), seed[:16], seed[16:]):
         assert needle not in data
+
+
+# name: (init-data given, is it accepted by a profile that asks for job a or b)
+INIT_DATA: dict[str, tuple[bytes, bool]] = {
+    "the job asked for": (b'{"job":"a"}', True),
+    "more than was asked for": (b'{"image":"sha256:1","job":"b"}', True),
+    "another job": (b'{"job":"c"}', False),
+    "no job": (b'{"image":"a"}', False),
+    "a job that is no text": (b'{"job":["a"]}', False),
+    "none": (b"", False),
+}
+
+
+@pytest.mark.parametrize("name", INIT_DATA)
+async def test_a_profile_may_ask_for_what_was_given_at_launch(site: SimulatedSite, name: str) -> None:
+    data, accepted = INIT_DATA[name]
+    with site.open() as running:
+        old = next(iter(running.broker.catalogue.current().profiles.values()))
+        document = {"name": old.name, "profile": {**maker.PROFILE, "init_data": {"job": ["a", "b"]}}}
+        change = put("profile", old.name, document, entry=maker.draft_of(running), replaces=old.digest)
+        await maker.register(running, [change])
+        host_data = hashlib.sha256(data).digest() if data else bytes(32)
+        workload = _workload(site, running, init_data=data, host_data=host_data)
+        if accepted:
+            assert (await release(workload.ask, running.broker)).grant.keys
+            return
+        with pytest.raises(Refused) as refused:
+            await release(workload.ask, running.broker)
+        body = _body(running, running.reader.head().size - 1)
+        decision = running.reader.blob(bytes.fromhex(body["decision_digest"]))
+        assert refused.value.reason == "ACCESS_DENIED"
+        assert decision is not None
+        assert b"POLICY_INIT_DATA" in decision
