@@ -15,6 +15,7 @@ from kbs.log.bodies import Broker as BrokerIdentity
 from kbs.log.signer import CheckpointSigner
 from kbs.model.asset import Snapshot
 from kbs.model.decision import EngineAnswer, Question
+from kbs.model.faults import Faults
 from kbs.model.unit import Outcome, Stored, Unit
 from kbs.release.challenge import Challenges
 
@@ -64,13 +65,6 @@ class Random(Protocol):
 
     def __call__(self, size: int, /) -> bytes:
         """`size` bytes nobody could guess."""
-
-
-class Faults(Protocol):
-    """Named points at which a test may kill the process."""
-
-    def __call__(self, point: str, /) -> None:
-        """Called when the process reaches `point`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

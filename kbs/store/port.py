@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from kbs.model.faults import Faults, no_fault
 from kbs.model.log import ChainHead, Closed, Draft, LogHead, Placed
 
 __all__ = ["Batch", "Clock", "Faults", "Sequencer", "no_fault"]
@@ -37,14 +38,3 @@ class Clock(Protocol):
 
     def __call__(self) -> int:
         """The present moment."""
-
-
-class Faults(Protocol):
-    """Named points at which a test may kill the process. In production it is `no_fault` and cannot be set."""
-
-    def __call__(self, point: str, /) -> None:
-        """Called when the process reaches `point`."""
-
-
-def no_fault(point: str, /) -> None:
-    """Nothing happens."""
