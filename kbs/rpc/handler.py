@@ -10,7 +10,7 @@ import grpc
 from grpc import aio
 
 from attest.errors import AttestError
-from kbs.model.refusal import Refused
+from kbs.model.refusal import Refused, Unavailable
 from kbs.rpc.status import DETAILS_KEY, status_of
 
 __all__ = ["Call", "Method", "check_tls", "service"]
@@ -63,6 +63,8 @@ def _guarded(name: str, method: Method) -> Callable[[bytes, Context], Awaitable[
         except Exception:  # noqa: BLE001  # our own bug: the caller learns nothing of it, the operator everything
             _log.exception("%s failed", name)
             refusal = Refused("INTERNAL")
+        if isinstance(refusal, Unavailable) and refusal.__cause__ is not None:  # the caller learns the reason alone
+            _log.error("%s was answered with %s: %s", name, refusal.reason, refusal.__cause__)
         code, message, details = status_of(refusal)
         context.set_trailing_metadata(((DETAILS_KEY, details),))
         return await context.abort(code, message)
