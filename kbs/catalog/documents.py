@@ -184,13 +184,13 @@ def read_references(data: bytes) -> NamedReferences:
 
 
 def read_principal(data: bytes) -> Principal:
-    """`sealgate.principal/1`: a pseudonym, the SHA-256 of the client certificate, roles and tenants."""
-    d = _fields(data, "sealgate.principal/1", "id", "certificate_sha256", "roles", "tenants")
+    """`sealgate.principal/1`: a pseudonym, the SHA-256 of the client key's SubjectPublicKeyInfo, roles and tenants."""
+    d = _fields(data, "sealgate.principal/1", "id", "key_sha256", "roles", "tenants")
     roles = _texts(d, "roles")
     _want(set(roles) <= _ROLES, "roles", f"among {sorted(_ROLES)}", roles)
     return Principal(
         id=_text(d, "id"),
-        certificate=_hex(d, "certificate_sha256", 32),
+        key=_hex(d, "key_sha256", 32),
         roles=frozenset(roles),
         tenants=frozenset(_texts(d, "tenants")),
     )

@@ -54,6 +54,6 @@ def load(reader: ObjectReader) -> Snapshot:
         key_versions=newest,
         profiles={p.name: p for p in found["profile"]},
         references={r.name: r for r in found["reference-set"]},
-        principals={p.certificate: p for p in found["principal"]},
+        principals={p.key: p for p in found["principal"]},
         locks=tuple(lock for lock in found["lock"] if lock.target),
     )

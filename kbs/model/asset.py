@@ -72,10 +72,13 @@ class NamedReferences:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A person, as far as the broker knows: a pseudonym, the SHA-256 of the certificate, roles within tenants."""
+    """A person, as far as the broker knows: a pseudonym, the client key, roles within tenants.
+
+    `key` is the SHA-256 of its DER SubjectPublicKeyInfo: certificates come and go within a day, the person stays.
+    """
 
     id: str
-    certificate: bytes
+    key: bytes
     roles: frozenset[str]
     tenants: frozenset[str]
 

@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
 from google.protobuf.timestamp_pb2 import Timestamp
 from sealgate.v1.decisions_pb2 import (
     CHECK_OUTCOME_FAILED,
@@ -84,9 +82,7 @@ def methods(broker: Broker, reader: DecisionReader) -> dict[str, Method]:
 
 
 def _principal(call: Call, snapshot: Snapshot) -> Principal:
-    pem = call.certificate_pem()
-    digest = x509.load_pem_x509_certificate(pem).fingerprint(SHA256()) if pem else b""
-    person = snapshot.principals.get(digest)
+    person = snapshot.principals.get(call.key_digest())
     if person is None:
         raise Refused("CERTIFICATE_UNKNOWN")
     return person

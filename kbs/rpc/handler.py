@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from grpc import aio
 
 from attest.errors import AttestError
@@ -32,6 +35,14 @@ class Call:
     def certificate_pem(self) -> bytes:
         """The verified client certificate, or empty."""
         return b"".join(self._context.auth_context().get("x509_pem_cert", []))
+
+    def key_digest(self) -> bytes:
+        """SHA-256 of the SubjectPublicKeyInfo of the client's key, by which people are known; empty without one."""
+        pem = self.certificate_pem()
+        if not pem:
+            return b""
+        key = x509.load_pem_x509_certificate(pem).public_key()
+        return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
 Method = Callable[[bytes, Call], Awaitable[bytes]]

@@ -10,6 +10,8 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sealgate.v1.decisions_pb2 import ExplainDecisionRequest, ExplainDecisionResponse
 from sealgate.v1.key_release_pb2 import ReleaseKeysResponse
 
@@ -208,6 +210,24 @@ async def test_who_may_not_ask_why(site: SimulatedSite) -> None:
                     explain(channel, "00" * 16)
 
             with pytest.raises(ClientError, match=reason):
+                await asyncio.to_thread(ask)
+
+
+async def test_a_renewed_certificate_is_the_same_person(site: SimulatedSite) -> None:
+    """A person is a key: another certificate of it will do, under whatever name; its name with another key will not."""
+    key = load_pem_private_key(site.operator.key, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    renewed = pki.issue(site.people_ca, "renewed", site.vendor.now, server=False, key=key)
+    other = pki.issue(site.people_ca, "operator", site.vendor.now, server=False)
+    async with site.serve() as (_, listeners):
+        for pair, reason in ((renewed, "NOT_FOUND"), (other, "CERTIFICATE_UNKNOWN")):
+
+            def ask(pair: pki.Pair = pair) -> None:
+                identity = Identity(key=pair.key, chain=pair.certificate)
+                with connect(f"127.0.0.1:{listeners.people_port}", site.broker_ca.pem, identity) as channel:
+                    explain(channel, "00" * 16)
+
+            with pytest.raises(Denied, match=reason):
                 await asyncio.to_thread(ask)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import ipaddress
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 __all__ = ["Authority", "Pair", "authority", "issue"]
@@ -17,11 +18,11 @@ __all__ = ["Authority", "Pair", "authority", "issue"]
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Pair:
-    """A key and its certificate, PEM; `fingerprint` is the certificate's SHA-256."""
+    """A key and its certificate, PEM; `key_digest` is the SHA-256 of its SubjectPublicKeyInfo."""
 
     key: bytes
     certificate: bytes
-    fingerprint: bytes
+    key_digest: bytes
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -59,9 +60,11 @@ def authority(name: str, now: dt.datetime) -> Authority:
     return Authority(key=key, certificate=builder.sign(key, SHA256()))
 
 
-def issue(ca: Authority, name: str, now: dt.datetime, *, server: bool) -> Pair:
-    """A server certificate for localhost, or a client certificate for `name`."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def issue(
+    ca: Authority, name: str, now: dt.datetime, *, server: bool, key: ec.EllipticCurvePrivateKey | None = None
+) -> Pair:
+    """A server certificate for localhost, or a client certificate for `name`; for a fresh key unless one is given."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     issuer = ca.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
     builder = _builder(name, str(issuer), now).public_key(key.public_key())
     usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
@@ -70,8 +73,9 @@ def issue(ca: Authority, name: str, now: dt.datetime, *, server: bool) -> Pair:
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     certificate = builder.sign(ca.key, SHA256())
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return Pair(
         key=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         certificate=certificate.public_bytes(Encoding.PEM),
-        fingerprint=certificate.fingerprint(SHA256()),
+        key_digest=hashlib.sha256(spki).digest(),
     )

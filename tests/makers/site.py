@@ -177,7 +177,7 @@ def _catalogue(made: SimulatedSite, manifest: Manifest, running: Running) -> lis
     references = {"name": _REFERENCES, "state": "active", "shared": False, "values": [{**value, "covers": covers}]}
     operator = {
         "id": "person-operator",
-        "certificate_sha256": made.operator.fingerprint.hex(),
+        "key_sha256": made.operator.key_digest.hex(),
         "roles": ["operator"],
         "tenants": ["acme"],
     }

@@ -58,7 +58,7 @@ REFERENCES: dict[str, Any] = {
 PRINCIPAL: dict[str, Any] = {
     "v": "sealgate.principal/1",
     "id": "person-a",
-    "certificate_sha256": "cd" * 32,
+    "key_sha256": "cd" * 32,
     "roles": ["operator"],
     "tenants": ["acme"],
 }
@@ -200,7 +200,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "a role nobody knows": ("principal", {"roles": ["root"]}, "roles"),
     "no role": ("principal", {"roles": []}, "roles"),
     "no tenant": ("principal", {"tenants": []}, "tenants"),
-    "a certificate's SHA-1": ("principal", {"certificate_sha256": "cd" * 20}, "certificate_sha256"),
+    "a key's SHA-1": ("principal", {"key_sha256": "cd" * 20}, "key_sha256"),
     "a lock on a name in capitals": ("lock", {"target": "tenants/ACME"}, "target"),
     "a lock on a pattern": ("lock", {"target": "tenants/acme/assets/*"}, "target"),
     "a lock on a key version": ("lock", {"target": f"{NAME}/keyVersions/1"}, "target"),

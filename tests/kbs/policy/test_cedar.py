@@ -157,7 +157,7 @@ async def test_no_policy_lifts_an_invariant() -> None:
 
 
 def _person(*roles: str, tenants: tuple[str, ...] = ("acme",)) -> Principal:
-    return Principal(id="person-a", certificate=bytes(32), roles=frozenset(roles), tenants=frozenset(tenants))
+    return Principal(id="person-a", key=bytes(32), roles=frozenset(roles), tenants=frozenset(tenants))
 
 
 # name: (who, in which tenant, allowed)
