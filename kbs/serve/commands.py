@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kbs.serve import cmd_incident, cmd_store, cmd_web
+from kbs.serve import cmd_config, cmd_incident, cmd_store, cmd_web
+from kbs.serve.config.load import ConfigInvalid
 from kbs.serve.site import Site
 from kbs.store.backup import Exists
 from kbs.store.errors import LogFrozen, StoreUnavailable, StoreUnusable
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str], doors: Doors) -> int:
         return USAGE
     try:
         return int(parsed.run(parsed, doors))
-    except (Usage, Exists) as error:
+    except (Usage, Exists, ConfigInvalid) as error:
         return _fail(str(error), USAGE)
     except LogFrozen as error:
         return _fail(f"FROZEN: {error}", FROZEN)
@@ -90,6 +91,6 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for module in (cmd_store, cmd_incident, cmd_web):
+    for module in (cmd_config, cmd_store, cmd_incident, cmd_web):
         module.register(subparsers)
     return parser
