@@ -1,15 +1,15 @@
 """Which roots are trusted. Nothing in evidence or collateral ever adds to them.
 
-AMD's roots (ARK) are pinned as public keys: SHA-256 of the DER SubjectPublicKeyInfo. A re-issued certificate of the
-same key is the same root; the same name with another key is none. `certificate_sha256` says which certificate the key
-was read from and is for people: it is not compared.
+Roots (AMD's ARK by product, Intel's SGX Root CA) are pinned as public keys: SHA-256 of the DER SubjectPublicKeyInfo. A
+re-issued certificate of the same key is the same root; the same name with another key is none. `certificate_sha256`
+says which certificate the key was read from and is for people: it is not compared.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BUILT_IN", "AmdRoot", "Anchors"]
+__all__ = ["BUILT_IN", "AmdRoot", "Anchors", "IntelRoot"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +23,21 @@ class AmdRoot:
     simulated: bool
 
     def __post_init__(self) -> None:
-        if len(self.spki_sha256) != 32 or len(self.certificate_sha256 or bytes(32)) != 32:
-            raise ValueError(f"ARK-{self.product}: a fingerprint is not 32 bytes")
+        _check_fingerprints(f"ARK-{self.product}", self.spki_sha256, self.certificate_sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntelRoot:
+    """The key of an Intel SGX Root CA, under which PCK certificates, TCB signers and revocation lists are issued."""
+
+    common_name: str
+    spki_sha256: bytes
+    certificate_sha256: bytes | None
+    source: str
+    simulated: bool
+
+    def __post_init__(self) -> None:
+        _check_fingerprints(self.common_name, self.spki_sha256, self.certificate_sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +46,17 @@ class Anchors:
 
     amd: tuple[AmdRoot, ...]
     simulated: bool
+    intel: tuple[IntelRoot, ...] = ()
 
     def __post_init__(self) -> None:
-        if any(root.simulated != self.simulated for root in self.amd):
+        marks = {root.simulated for root in self.amd} | {root.simulated for root in self.intel}
+        if marks - {self.simulated}:
             raise ValueError("real and simulated roots are never trusted together")
+
+
+def _check_fingerprints(name: str, spki_sha256: bytes, certificate_sha256: bytes | None) -> None:
+    if len(spki_sha256) != 32 or len(certificate_sha256 or bytes(32)) != 32:
+        raise ValueError(f"{name}: a fingerprint is not 32 bytes")
 
 
 def _amd(product: str, spki_sha256: str, certificate_sha256: str) -> AmdRoot:
@@ -65,6 +85,15 @@ BUILT_IN = Anchors(
             "Turin",
             "4f125410563a2ab9a50356f9243f6fe0b6f73de98603f53f90339c70e9d7ad08",
             "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a",
+        ),
+    ),
+    intel=(
+        IntelRoot(
+            common_name="Intel SGX Root CA",
+            spki_sha256=bytes.fromhex("a0af031289f5d5d4132f9186068a7fc13628633ba235777472e29b6b6c67a49e"),
+            certificate_sha256=bytes.fromhex("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"),
+            source="https://certificates.trustedservices.intel.com/Intel_SGX_Provisioning_Certification_RootCA.cer",
+            simulated=False,
         ),
     ),
     simulated=False,

@@ -6,19 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from attest.finding import Finding, Outcome
-from attest.profile import Claims, Profile, ReferenceSet, ReferenceValue
+from attest.profile import Claims, Profile
+from attest.reference import Difference, ReferenceSet, ReferenceValue
 from attest.snp.appraise import appraise_snp
+from attest.tdx.appraise import appraise_tdx
 
-__all__ = ["Appraisal", "Difference", "Nearest", "appraise"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """A field in which the evidence differs from a reference value."""
-
-    field: str
-    expected: str
-    got: str
+__all__ = ["Appraisal", "Nearest", "appraise"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +39,7 @@ def appraise(claims: Claims, profile: Profile, references: Sequence[ReferenceSet
     fails: an empty expectation is a mistake of the configuration and never met.
     """
     compared = [
-        Nearest(set_name=references_.name, value=value, differences=tuple(_differences(claims, value)))
+        Nearest(set_name=references_.name, value=value, differences=tuple(value.differences(claims)))
         for references_ in references
         for value in references_.values
     ]
@@ -55,9 +48,19 @@ def appraise(claims: Claims, profile: Profile, references: Sequence[ReferenceSet
     findings = (
         *_reference_findings(claims, len(compared), matched, nearest),
         *_init_data_findings(claims, profile),
-        *appraise_snp(claims.snp, profile.snp),
+        *_platform_findings(claims, profile),
     )
     return Appraisal(findings=findings, matched=matched, nearest=nearest)
+
+
+def _platform_findings(claims: Claims, profile: Profile) -> tuple[Finding, ...]:
+    """What the profile says of this kind of TEE; if it says nothing of it, that is the finding."""
+    if claims.snp is not None and profile.snp is not None:
+        return appraise_snp(claims.snp, profile.snp)
+    if claims.tdx is not None and profile.tdx is not None:
+        return appraise_tdx(claims.tdx, profile.tdx)
+    named = " or ".join(name for name in ("snp", "tdx") if getattr(profile, name) is not None)
+    return (_finding("POLICY_PLATFORM", "platform", Outcome.FAILED, named or "a TEE in the profile", claims.platform),)
 
 
 def _init_data_findings(claims: Claims, profile: Profile) -> Iterator[Finding]:
@@ -69,22 +72,12 @@ def _init_data_findings(claims: Claims, profile: Profile) -> Iterator[Finding]:
         yield _finding("POLICY_INIT_DATA", f"init_data.{key}", outcome, expected, "none" if got is None else str(got))
 
 
-def _differences(claims: Claims, value: ReferenceValue) -> Iterator[Difference]:
-    snp = claims.snp
-    if value.platform != claims.platform:
-        yield Difference(field="platform", expected=value.platform, got=claims.platform)
-    if value.measurement != snp.measurement:
-        yield Difference(field="measurement", expected=value.measurement.hex(), got=snp.measurement.hex())
-    if value.host_data is not None and value.host_data != snp.host_data:
-        yield Difference(field="host_data", expected=value.host_data.hex(), got=snp.host_data.hex())
-
-
 def _reference_findings(
     claims: Claims, count: int, matched: ReferenceValue | None, nearest: Nearest | None
 ) -> Iterator[Finding]:
     outcome = Outcome.PASSED if count else Outcome.FAILED
     yield _finding("POLICY_UNSPECIFIED", "references", outcome, "at least one reference value", str(count))
-    got = claims.snp.measurement.hex()
+    got = claims.measurement.hex()
     if not count:
         yield _finding("POLICY_MEASUREMENT", "report.measurement", Outcome.SKIPPED, "nothing to compare with", got)
         return
@@ -99,10 +92,10 @@ def _reference_findings(
                 f"POLICY_{difference.field.upper()}", f"reference.{nearest.value.name}.{difference.field}",
                 Outcome.FAILED, difference.expected, difference.got,
             )  # fmt: skip
-    elif matched is not None and matched.host_data is not None:
-        path = f"reference.{matched.name}.host_data"
-        shown = matched.host_data.hex()
-        yield _finding("POLICY_HOST_DATA", path, Outcome.PASSED, shown, shown)
+    elif matched is not None:
+        for field, value in matched.asked():
+            path, shown = f"reference.{matched.name}.{field}", value.hex()
+            yield _finding(f"POLICY_{field.upper()}", path, Outcome.PASSED, shown, shown)
 
 
 def _finding(check: str, path: str, outcome: Outcome, expected: str, got: str) -> Finding:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from attest.x509 import load_pem_or_der
 
-__all__ = ["Collateral", "SnpEvidence", "read_certificates"]
+__all__ = [
+    "Collateral",
+    "CpuEvidence",
+    "DeviceEvidence",
+    "SnpEvidence",
+    "TdxCollateral",
+    "TdxEvidence",
+    "read_certificates",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +26,54 @@ class SnpEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TdxEvidence:
+    """A quote, whole and untouched, and the log of what was extended into the RTMRs (CCEL or dstack), or nothing."""
+
+    quote: bytes
+    event_log: bytes = b""
+
+
+CpuEvidence = SnpEvidence | TdxEvidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceEvidence:
+    """One device's evidence, fields untouched. `kind` is `nvidia-gpu` or `nvidia-switch`."""
+
+    kind: str
+    report: bytes
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TdxCollateral:
+    """What Intel publishes about one platform family, each part exactly as it was received.
+
+    Source: Intel "PCS API" version 4; the parts are those of Intel's QuoteCollateral. `tcb_info` and `qe_identity` are
+    whole bodies of JSON, the signed object beside its signature. Issuer chains are PEM, CRLs DER or PEM.
+    `pck_certificate_chain` (PEM) is needed for quotes that do not carry theirs.
+    """
+
+    tcb_info: bytes
+    tcb_info_issuer_chain: bytes
+    qe_identity: bytes
+    qe_identity_issuer_chain: bytes
+    pck_crl: bytes
+    pck_crl_issuer_chain: bytes
+    root_ca_crl: bytes
+    pck_certificate_chain: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collateral:
-    """What the verifier has at hand: certificates and revocation lists, DER, as untrusted as the evidence."""
+    """What the verifier has at hand: certificates and revocation lists, DER, as untrusted as the evidence.
+
+    `tdx` may hold the collateral of several platform families; the one whose FMSPC is the quote's is used.
+    """
 
     certificates: tuple[bytes, ...] = ()
     crls: tuple[bytes, ...] = ()
+    tdx: tuple[TdxCollateral, ...] = ()
 
 
 def read_certificates(data: bytes, *, path: str = "certificates") -> tuple[bytes, ...]:

@@ -6,18 +6,19 @@ type, so that it can stand nowhere that `Verified` is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from attest.anchors import Anchors
 from attest.errors import Malformed, NotBound
-from attest.evidence import Collateral, SnpEvidence
+from attest.evidence import Collateral, CpuEvidence, SnpEvidence
 from attest.finding import Finding, Outcome
 from attest.profile import Claims
 from attest.snp.certs import VerifiedChain
 from attest.snp.crl import VerifiedCrl
-from attest.snp.verify import Authentic, check_report_data, verify_snp
+from attest.snp.verify import verify_snp
 
 __all__ = ["Inspected", "Kept", "Revocation", "Verified", "inspect_without_binding", "verify"]
 
@@ -55,7 +56,7 @@ class Inspected:
 
 
 def verify(
-    evidence: SnpEvidence,
+    evidence: CpuEvidence,
     collateral: Collateral,
     anchors: Anchors,
     *,
@@ -71,13 +72,13 @@ def verify(
     good in either case.
     """
     _check_expectation(report_data)
-    authentic = _authenticate(evidence, collateral, anchors, now, revocation, kept)
-    bound = check_report_data(authentic.claims, report_data)
-    return Verified(claims=_claims(authentic), findings=(*authentic.findings, bound), kept=_kept(authentic))
+    proven = _authenticate(evidence, collateral, anchors, now, revocation, kept)
+    bound = _check_report_data(proven.claims, report_data)
+    return Verified(claims=proven.claims, findings=(*proven.findings, bound), kept=proven.kept)
 
 
 def inspect_without_binding(
-    evidence: SnpEvidence,
+    evidence: CpuEvidence,
     collateral: Collateral,
     anchors: Anchors,
     *,
@@ -86,8 +87,8 @@ def inspect_without_binding(
     kept: Kept | None = None,
 ) -> Inspected:
     """As `verify`, but REPORT_DATA is compared with nothing, which its finding says: skipped, never passed."""
-    authentic = _authenticate(evidence, collateral, anchors, now, revocation, kept)
-    return Inspected(claims=_claims(authentic), findings=(*authentic.findings, _UNBOUND), kept=_kept(authentic))
+    proven = _authenticate(evidence, collateral, anchors, now, revocation, kept)
+    return Inspected(claims=proven.claims, findings=(*proven.findings, _UNBOUND), kept=proven.kept)
 
 
 _UNBOUND = Finding(
@@ -99,6 +100,15 @@ _UNBOUND = Finding(
 )
 
 
+_BOUND = Finding(
+    check="REPORT_DATA_MISMATCH",
+    path="report.report_data",
+    outcome=Outcome.PASSED,
+    expected="the 64 bytes asked for",
+    got="the same",
+)
+
+
 def _check_expectation(report_data: object) -> None:
     """A missing or short expectation is an error: never a prefix to compare, never nothing to compare."""
     if not isinstance(report_data, bytes) or len(report_data) != 64:
@@ -106,33 +116,76 @@ def _check_expectation(report_data: object) -> None:
         raise NotBound("NONCE_REQUIRED", "report_data", expected="64 bytes to compare REPORT_DATA with", got=got)
 
 
+def _check_report_data(claims: Claims, expected: bytes) -> Finding:
+    """REPORT_DATA is exactly `expected`, all 64 bytes; raises NotBound REPORT_DATA_MISMATCH."""
+    if claims.report_data != expected:
+        raise NotBound("REPORT_DATA_MISMATCH", "report.report_data", expected=expected, got=claims.report_data)
+    return _BOUND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _With:
+    """Everything but the evidence."""
+
+    collateral: Collateral
+    anchors: Anchors
+    now: datetime
+    revocation_required: bool
+    kept: Kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proven:
+    """Authentic claims of whichever platform, not yet bound to anything."""
+
+    claims: Claims
+    findings: tuple[Finding, ...]
+    kept: Kept
+
+
 def _authenticate(
-    evidence: SnpEvidence,
+    evidence: CpuEvidence,
     collateral: Collateral,
     anchors: Anchors,
     now: datetime,
     revocation: Revocation,
     kept: Kept | None,
-) -> Authentic:
+) -> _Proven:
     if now.utcoffset() is None:
         raise Malformed("NOW_UNZONED", "now", expected="a time with its zone", got=now.isoformat())
     if revocation not in ("required", "optional"):
         raise Malformed("REVOCATION_MODE", "revocation", expected="required or optional", got=revocation)
-    kept = kept or Kept()
-    return verify_snp(
+    verifier = _VERIFIERS.get(type(evidence))
+    if verifier is None:
+        expected = ", ".join(kind.__name__ for kind in _VERIFIERS)
+        raise Malformed("UNSUPPORTED_EVIDENCE", "evidence", expected=expected, got=type(evidence).__name__)
+    return verifier(
         evidence,
-        collateral,
-        anchors,
-        now=now,
-        revocation_required=revocation == "required",
-        chains=kept.chains,
-        crls=kept.crls,
+        _With(
+            collateral=collateral,
+            anchors=anchors,
+            now=now,
+            revocation_required=revocation == "required",
+            kept=kept or Kept(),
+        ),
     )
 
 
-def _claims(authentic: Authentic) -> Claims:
-    return Claims(platform="snp", simulated=authentic.claims.simulated, snp=authentic.claims)
+def _snp(evidence: SnpEvidence, given: _With) -> _Proven:
+    found = verify_snp(
+        evidence,
+        given.collateral,
+        given.anchors,
+        now=given.now,
+        revocation_required=given.revocation_required,
+        chains=given.kept.chains,
+        crls=given.kept.crls,
+    )
+    return _Proven(
+        claims=Claims(platform="snp", simulated=found.claims.simulated, snp=found.claims),
+        findings=found.findings,
+        kept=Kept(chains=(found.chain,), crls=found.crls),
+    )
 
 
-def _kept(authentic: Authentic) -> Kept:
-    return Kept(chains=(authentic.chain,), crls=authentic.crls)
+_VERIFIERS: Mapping[type, Callable[[Any, _With], _Proven]] = {SnpEvidence: _snp}

@@ -7,6 +7,7 @@ ATTESTATION_REPORT, and the structures GUEST_POLICY, PLATFORM_INFO and TCB_VERSI
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["Firmware", "GuestPolicy", "PlatformInfo", "SigningKey", "SnpClaims", "Tcb"]
@@ -180,6 +181,21 @@ class SnpClaims:
     launch_mit_vector: int | None
     current_mit_vector: int | None
     signed_bytes: bytes
+
+    @property
+    def tcb(self) -> Mapping[str, int]:
+        """The components of REPORTED_TCB by name."""
+        return self.reported_tcb.components()
+
+    @property
+    def debug(self) -> bool:
+        """Whether the host may look inside."""
+        return self.policy.debug
+
+    @property
+    def migration_agent(self) -> bool:
+        """Whether an agent of the host's may have the guest moved, with its memory, to another platform."""
+        return self.policy.migrate_ma
 
     @property
     def platform_id(self) -> bytes:

@@ -7,10 +7,11 @@ whatever a profile says; there is no key for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from attest.document import Read, flag, hexadecimal, malformed, members, numbers, one_of, set_of, text, whole
 from attest.errors import Malformed
 from attest.snp.claims import Firmware, SigningKey
 from attest.snp.report import VERSIONS
@@ -68,24 +69,12 @@ class SnpProfile:
     @classmethod
     def parse(cls, document: object, *, path: str = "snp") -> SnpProfile:
         """Reads a profile; unknown keys, wrong types or lengths and contradictions raise Malformed with their path."""
-        if not isinstance(document, Mapping):
-            raise _malformed(path, "an object", type(document).__name__)
-        values: dict[str, Any] = {}
-        for key, value in document.items():
-            read = _READERS.get(key)
-            if read is None:
-                raise _malformed(f"{path}.{key}", f"one of {', '.join(_READERS)}", key)
-            values[key] = read(value, f"{path}.{key}")
-        profile = cls(**values)
+        profile = cls(**members(document, _READERS, path))
         _check_consistent(profile, document, path)
         return profile
 
 
-def _malformed(path: str, expected: str, got: object) -> Malformed:
-    return Malformed("PROFILE_MALFORMED", path, expected=expected, got=got)
-
-
-def _check_consistent(profile: SnpProfile, document: Mapping[str, Any], path: str) -> None:
+def _check_consistent(profile: SnpProfile, document: Any, path: str) -> None:
     """What no evidence could ever meet, or what could never matter, is a mistake of the writer's."""
     for key in ("minimum_tcb", "minimum_launch_tcb"):
         named = set(getattr(profile, key))
@@ -106,84 +95,20 @@ def _check_consistent(profile: SnpProfile, document: Mapping[str, Any], path: st
         raise Malformed("PROFILE_CONTRADICTION", f"{path}.minimum_report_version", expected=expected, got=least)
 
 
-def _whole(low: int, high: int) -> Callable[[Any, str], int]:
-    def read(value: Any, path: str) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise _malformed(path, f"a whole number from {low} to {high}", repr(value))
-        return value
-
-    return read
-
-
-def _flag(value: Any, path: str) -> bool:
-    if type(value) is not bool:
-        raise _malformed(path, "true or false", repr(value))
-    return value
-
-
-def _set_of(item: Callable[[Any, str], Any]) -> Callable[[Any, str], frozenset[Any]]:
-    def read(value: Any, path: str) -> frozenset[Any]:
-        if not isinstance(value, list) or not value:
-            raise _malformed(path, "a list that is not empty", repr(value))
-        found = [item(each, f"{path}[{number}]") for number, each in enumerate(value)]
-        if len(set(found)) != len(found):
-            raise _malformed(path, "each once", repr(value))
-        return frozenset(found)
-
-    return read
-
-
-def _hex(size: int) -> Callable[[Any, str], bytes]:
-    def read(value: Any, path: str) -> bytes:
-        data = b""
-        if isinstance(value, str) and len(value) == 2 * size and set(value) <= set("0123456789abcdef"):
-            data = bytes.fromhex(value)
-        if len(data) != size:
-            raise _malformed(path, f"{size} bytes in lower-case hexadecimal", repr(value))
-        return data
-
-    return read
-
-
-def _one_of(names: Mapping[str, Any]) -> Callable[[Any, str], Any]:
-    def read(value: Any, path: str) -> Any:
-        if not isinstance(value, str) or value not in names:
-            raise _malformed(path, f"one of {', '.join(sorted(names))}", repr(value))
-        return names[value]
-
-    return read
-
-
-def _text(value: Any, path: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise _malformed(path, "a text that is not empty", repr(value))
-    return value
-
-
-def _numbers(count: int) -> Callable[[Any, str], tuple[int, ...]]:
-    def read(value: Any, path: str) -> tuple[int, ...]:
-        parts = value.split(".") if isinstance(value, str) else []
-        if len(parts) != count or not all(p.isascii() and p.isdigit() and len(p) <= 3 and int(p) <= 255 for p in parts):
-            raise _malformed(path, f"{count} numbers from 0 to 255 with dots between", repr(value))
-        return tuple(int(part) for part in parts)
-
-    return read
-
-
 def _bits(value: Any, path: str) -> int:
     """A list of bit numbers, as the mask."""
-    return sum(1 << bit for bit in _set_of(_whole(0, 63))(value, path))
+    return sum(1 << bit for bit in set_of(whole(0, 63))(value, path))
 
 
 def _firmware(value: Any, path: str) -> Firmware:
-    major, minor, build = _numbers(3)(value, path)
+    major, minor, build = numbers(3)(value, path)
     return Firmware(major=major, minor=minor, build=build)
 
 
 def _minimum(value: Any, path: str) -> Minimum:
     """By product, the least of each component that is named."""
     if not isinstance(value, Mapping) or not value:
-        raise _malformed(path, "an object by product that is not empty", repr(value))
+        raise malformed(path, "an object by product that is not empty", repr(value))
     found = {}
     for key, least in value.items():
         product = _product(key, path)
@@ -194,35 +119,35 @@ def _minimum(value: Any, path: str) -> Minimum:
 def _components(product: str, value: Any, path: str) -> Mapping[str, int]:
     names = LAYOUT[product].names
     if not isinstance(value, Mapping) or not set(value) <= set(names):
-        raise _malformed(path, f"an object with keys among {', '.join(names)}", repr(value))
-    return {name: _whole(0, 255)(least, f"{path}.{name}") for name, least in value.items()}
+        raise malformed(path, f"an object with keys among {', '.join(names)}", repr(value))
+    return {name: whole(0, 255)(least, f"{path}.{name}") for name, least in value.items()}
 
 
-_product = _one_of({name.lower(): name for name in LAYOUT})  # canonical JSON has keys in lower case only
-_READERS: Mapping[str, Callable[[Any, str], Any]] = {
-    "minimum_report_version": _whole(VERSIONS[0], VERSIONS[-1]),
-    "products": _set_of(_product),
-    "signing_keys": _set_of(_one_of({key.name.lower(): key for key in SigningKey})),
-    "vmpl": _whole(0, 3),
-    "minimum_abi": _numbers(2),
-    "allow_smt": _flag,
-    "allow_platform_smt": _flag,
-    "allow_cxl": _flag,
-    "allow_unknown_platform_bits": _flag,
-    "allow_provisional_firmware": _flag,
-    "require": _set_of(_one_of({name: name for name in RESTRICTIONS})),
-    "require_platform": _set_of(_one_of({name: name for name in PLATFORM_BITS})),
+_product = one_of({name.lower(): name for name in LAYOUT})  # canonical JSON has keys in lower case only
+_READERS: Mapping[str, Read] = {
+    "minimum_report_version": whole(VERSIONS[0], VERSIONS[-1]),
+    "products": set_of(_product),
+    "signing_keys": set_of(one_of({key.name.lower(): key for key in SigningKey})),
+    "vmpl": whole(0, 3),
+    "minimum_abi": numbers(2),
+    "allow_smt": flag,
+    "allow_platform_smt": flag,
+    "allow_cxl": flag,
+    "allow_unknown_platform_bits": flag,
+    "allow_provisional_firmware": flag,
+    "require": set_of(one_of({name: name for name in RESTRICTIONS})),
+    "require_platform": set_of(one_of({name: name for name in PLATFORM_BITS})),
     "minimum_tcb": _minimum,
     "minimum_launch_tcb": _minimum,
     "minimum_firmware": _firmware,
     "mitigations": _bits,
     "launch_mitigations": _bits,
-    "minimum_guest_svn": _whole(0, 2**32 - 1),
-    "host_data": _set_of(_hex(32)),
-    "family_ids": _set_of(_hex(16)),
-    "image_ids": _set_of(_hex(16)),
-    "id_key_digests": _set_of(_hex(48)),
-    "author_key_digests": _set_of(_hex(48)),
-    "chip_ids": _set_of(_hex(64)),
-    "csp_ids": _set_of(_text),
+    "minimum_guest_svn": whole(0, 2**32 - 1),
+    "host_data": set_of(hexadecimal(32)),
+    "family_ids": set_of(hexadecimal(16)),
+    "image_ids": set_of(hexadecimal(16)),
+    "id_key_digests": set_of(hexadecimal(48)),
+    "author_key_digests": set_of(hexadecimal(48)),
+    "chip_ids": set_of(hexadecimal(64)),
+    "csp_ids": set_of(text),
 }

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from attest.anchors import Anchors
 from attest.ecdsa import verify_p384
-from attest.errors import AttestError, NotAuthentic, NotBound
+from attest.errors import AttestError, NotAuthentic
 from attest.evidence import Collateral, SnpEvidence
 from attest.finding import Finding, Outcome
 from attest.snp import certs, tcb, vek
@@ -24,7 +24,7 @@ from attest.snp.report import Report, claims_of, parse
 from attest.snp.vek import Vek
 from attest.x509 import Certificate
 
-__all__ = ["Authentic", "check_report_data", "verify_snp"]
+__all__ = ["Authentic", "verify_snp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def verify_snp(
     chains: Sequence[VerifiedChain] = (),
     crls: Sequence[VerifiedCrl] = (),
 ) -> Authentic:
-    """Verifies a report under pinned roots. Binding is the caller's: `check_report_data`.
+    """Verifies a report under pinned roots. Binding is the caller's.
 
     1. the report is what AMD's table says          4. each certificate is valid at `now`
     2. an endorsement key chains to a pinned ARK    5. no intermediate is revoked
@@ -72,13 +72,6 @@ def verify_snp(
         except AttestError as error:
             first = first or error
     raise first or candidates.missing("VEK_MISSING", "certificates", kind.common_name)
-
-
-def check_report_data(claims: SnpClaims, expected: bytes) -> Finding:
-    """REPORT_DATA is exactly `expected`, all 64 bytes; raises NotBound REPORT_DATA_MISMATCH."""
-    if claims.report_data != expected:
-        raise NotBound("REPORT_DATA_MISMATCH", "report.report_data", expected=expected, got=claims.report_data)
-    return _passed("REPORT_DATA_MISMATCH", "report.report_data", "the 64 bytes asked for", "the same")
 
 
 def _likely(leaves: Sequence[Certificate], report: Report) -> Sequence[Certificate]:

@@ -175,6 +175,8 @@ def _authentic(claims: Claims, findings: Iterable[Finding], now: datetime) -> di
     from attest.snp.profile import SnpProfile  # noqa: PLC0415
 
     snp = claims.snp
+    if snp is None:
+        raise TypeError(f"{claims.platform} evidence is shown elsewhere")
     default = [f for f in appraise_snp(snp, SnpProfile()) if f.outcome is not Outcome.SKIPPED]
     vector = vector_of(default)
     return {

@@ -231,7 +231,7 @@ def _values(found: Mapping[int, bytes]) -> list[dict[str, Any]]:
 
 
 def _reference_set(args: argparse.Namespace, found: Mapping[int, bytes], covers: tuple[str, ...]) -> dict[str, Any]:
-    """What `attest.profile.ReferenceSet` reads, with the name, state and `shared` of `sealgate.reference-set/1`."""
+    """What `attest.reference.ReferenceSet` reads, with the name, state and `shared` of `sealgate.reference-set/1`."""
     kind = args.vcpu_type or args.vcpu_signature
     machine = kind if args.vmm == "qemu" else args.vmm
     prefix = f"svsm-{machine}" if args.svsm is not None else machine

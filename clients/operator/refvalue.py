@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sealgate.v1.decisions_pb2 import ExplainDecisionResponse
 
-from attest.profile import COVERS
+from attest.reference import COVERS
 from clients.errors import NotTrusted, Usage
 
 __all__ = ["draft", "warning"]

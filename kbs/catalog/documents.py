@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from attest.errors import AttestError
-from attest.profile import Profile, ReferenceSet
+from attest.profile import Profile
+from attest.reference import ReferenceSet
 from attest.tlog.entry import parse_canonical
 from kbs.model.asset import Asset, KeyVersion, Lock, NamedProfile, NamedReferences, Principal
 from kbs.model.names import PURPOSE, TENANT, AssetName, InvalidName

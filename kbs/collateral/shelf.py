@@ -11,7 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from attest.binding import bind
-from attest.evidence import Collateral, SnpEvidence, read_certificates
+from attest.evidence import Collateral, CpuEvidence, SnpEvidence, read_certificates
 from attest.verify import Kept
 
 __all__ = ["CollateralUnreadable", "Shelf"]
@@ -54,11 +54,11 @@ class Shelf:
         """All of it as one content-addressed document: the preimage of `collateral_digest`."""
         return bind("sealgate/v1/collateral", list(self._collateral.certificates), list(self._collateral.crls))
 
-    def kept(self, evidence: SnpEvidence) -> Kept | None:
+    def kept(self, evidence: CpuEvidence) -> Kept | None:
         """What was verified before for evidence with the same certificates."""
         return self._kept.get(_key(evidence))
 
-    def keep(self, evidence: SnpEvidence, kept: Kept) -> None:
+    def keep(self, evidence: CpuEvidence, kept: Kept) -> None:
         """Remembers what was verified."""
         key = _key(evidence)
         self._kept[key] = kept
@@ -67,5 +67,7 @@ class Shelf:
             self._kept.popitem(last=False)
 
 
-def _key(evidence: SnpEvidence) -> bytes:
-    return hashlib.sha256(b"".join(len(c).to_bytes(4, "big") + c for c in evidence.certificates)).digest()
+def _key(evidence: CpuEvidence) -> bytes:
+    """Evidence with the same certificates; a quote's are inside it, so that it is known again by its whole alone."""
+    parts = evidence.certificates if isinstance(evidence, SnpEvidence) else (evidence.quote,)
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()

@@ -26,17 +26,16 @@ def ask_release(  # everything that can change the answer
     simulation: bool,
 ) -> Question:
     """The question behind a release, rehearsal or renewal. `appraisals` holds one for each known name."""
-    snp = claims.snp
     workload = Workload(
         node=node,
         platform=claims.platform,
-        product=snp.product,
+        product=claims.product,
         simulated=claims.simulated,
-        debug=snp.policy.debug,
-        migration_agent=snp.policy.migrate_ma,
+        debug=claims.debug,
+        migration_agent=claims.migration_agent,
         devices=devices,
     )
-    resources = [_resource(name, snapshot, appraisals) for name in names]
+    resources = [_resource(name, snapshot, appraisals, claims.platform) for name in names]
     return Question(
         action=action,
         tenant=tenant,
@@ -49,7 +48,7 @@ def ask_release(  # everything that can change the answer
     )
 
 
-def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal]) -> Resource:
+def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal], platform: str) -> Resource:
     asset = snapshot.assets.get(name)
     if asset is None:
         return Resource(name=name, known=False)
@@ -70,7 +69,7 @@ def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal]
         covers=tuple(sorted(matched.covers)) if matched else (),
         must_cover=tuple(sorted(asset.rule.covers)),
         shared=holder.shared if holder else False,
-        second_fact=_second_fact(asset, snapshot, holder_has=matched is not None and matched.host_data is not None),
+        second_fact=(matched.second_fact if matched else "") or _second_fact(asset, snapshot, platform),
         nearest=f"{appraisal.nearest.set_name}#{appraisal.nearest.value.name}" if appraisal.nearest else "",
         differences=tuple((d.field, d.expected, d.got) for d in appraisal.nearest.differences)
         if appraisal.nearest
@@ -79,11 +78,9 @@ def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal]
     )
 
 
-def _second_fact(asset: Asset, snapshot: Snapshot, *, holder_has: bool) -> str:
+def _second_fact(asset: Asset, snapshot: Snapshot, platform: str) -> str:
     profile = snapshot.profiles.get(asset.profile)
-    if holder_has or (profile is not None and profile.profile.snp.host_data):
-        return "HOST_DATA"
-    return ""
+    return "" if profile is None else profile.profile.second_fact(platform)
 
 
 def ask_explain(principal: Principal, tenant: str, *, simulation: bool) -> Question:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from attest.profile import Profile, ReferenceSet
+from attest.profile import Profile
+from attest.reference import ReferenceSet
 from kbs.model.names import AssetName
 from kbs.model.tier import TIERS, TierRule
 

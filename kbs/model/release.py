@@ -7,19 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attest import binding
-from attest.evidence import SnpEvidence
+from attest.evidence import CpuEvidence, DeviceEvidence
 from kbs.model.log import Place
 
-__all__ = ["Answer", "Ask", "DeviceEvidence", "Grant", "Lease", "WrappedKey"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceEvidence:
-    """One device's evidence, fields untouched."""
-
-    kind: str
-    report: bytes
-    chain: bytes
+__all__ = ["Answer", "Ask", "Grant", "Lease", "WrappedKey"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +21,7 @@ class Ask:
     suite: int
     recipient_key: bytes
     holder_key: bytes
-    evidence: SnpEvidence
+    evidence: CpuEvidence
     devices: Sequence[DeviceEvidence]
     init_data: bytes
     purpose: str

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from attest import binding
 from attest.binding import bind
 from attest.errors import Malformed
+from attest.evidence import CpuEvidence, SnpEvidence
 from attest.profile import Claims, bound_init_data
 from attest.verify import verify
 from kbs.model.release import Ask
@@ -46,15 +47,21 @@ def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
         kept=broker.shelf.kept(ask.evidence),
     )
     broker.shelf.keep(ask.evidence, verified.kept)
-    init_data = bound_init_data(ask.init_data, verified.claims.snp.host_data)
-    evidence = bind("sealgate/v1/evidence", "snp", ask.evidence.report, list(ask.evidence.certificates), ask.init_data)
+    init_data = bound_init_data(ask.init_data, verified.claims)
     return Authentic(
         claims=replace(verified.claims, init_data=init_data),
         request=request.encoded(),
         transcript=transcript,
         bound=bound,
-        evidence=evidence,
+        evidence=_encoded(ask.evidence, ask.init_data),
     )
+
+
+def _encoded(evidence: CpuEvidence, init_data: bytes) -> bytes:
+    """The preimage of `evidence_digest`."""
+    if isinstance(evidence, SnpEvidence):
+        return bind("sealgate/v1/evidence", "snp", evidence.report, list(evidence.certificates), init_data)
+    return bind("sealgate/v1/evidence-tdx", evidence.quote, evidence.event_log, init_data)
 
 
 def _utc(ms: int) -> datetime:

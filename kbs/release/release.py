@@ -69,7 +69,7 @@ async def _decided(
 async def _judged(ask: Ask, authentic: Authentic, snapshot: Snapshot, broker: Broker, now: int) -> verdict.Case:
     """Steps 4 and 5 under one snapshot."""
     tenant = ask.names[0].split("/", 2)[1]
-    node = broker.pseudonyms.of(tenant, "node", authentic.claims.snp.platform_id)
+    node = broker.pseudonyms.of(tenant, "node", authentic.claims.platform_id)
     judgement = await judge(
         ask, authentic.claims, node, tenant, snapshot, broker.engines, simulation=broker.identity.simulated
     )

@@ -168,7 +168,7 @@ def _body(  # what differs between the entries of a release
     reasons: Sequence[str],
     counted: Sequence[Count],
 ) -> ReleaseBody:
-    snp = case.authentic.claims.snp
+    claims = case.authentic.claims
     return ReleaseBody(
         type=entry_type,
         id=case.entry_id,
@@ -181,10 +181,10 @@ def _body(  # what differs between the entries of a release
         suite=case.ask.suite,
         keys=keys,
         lease=(lease.lease_id, lease.start, lease.end) if lease else None,
-        platform=case.authentic.claims.platform,
-        product=snp.product,
-        measurement=snp.measurement,
-        tcb=snp.reported_tcb.components(),
+        platform=claims.platform,
+        product=claims.product,
+        measurement=claims.measurement,
+        tcb=claims.tcb,
         devices=(),
         bound=case.authentic.bound,
         now=case.now,

@@ -8,10 +8,10 @@ from google.protobuf.message import DecodeError, Message
 from sealgate.v1.attestation_pb2 import Attestation
 from sealgate.v1.key_release_pb2 import ReleaseKeysRequest
 
-from attest.evidence import SnpEvidence
+from attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence
 from kbs.model.names import PURPOSE, AssetName, InvalidName
 from kbs.model.refusal import Refused
-from kbs.model.release import Ask, DeviceEvidence
+from kbs.model.release import Ask
 
 __all__ = ["MAX_MESSAGE", "parse", "parse_ask"]
 
@@ -55,7 +55,7 @@ def parse_ask(data: bytes) -> Ask:
     )
 
 
-def _cpu(evidence: Attestation) -> SnpEvidence:
+def _cpu(evidence: Attestation) -> CpuEvidence:
     if evidence.WhichOneof("cpu") != "snp":
         raise _bad("attestation.cpu", "exactly one evidence of the CPU's TEE: snp", "none")
     _most("attestation.snp.certificates", len(evidence.snp.certificates), _MAX_CERTIFICATES, "certificates")

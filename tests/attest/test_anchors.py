@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 import pytest
 
@@ -48,3 +49,21 @@ def test_a_fingerprint_has_32_bytes() -> None:
         dataclasses.replace(BUILT_IN.amd[0], spki_sha256=b"short")
     with pytest.raises(ValueError, match="32 bytes"):
         dataclasses.replace(BUILT_IN.amd[0], certificate_sha256=b"short")
+
+
+def test_intels_root_is_pinned_as_a_key() -> None:
+    (root,) = BUILT_IN.intel
+    assert not root.simulated
+    with pytest.raises(ValueError, match="never trusted together"):
+        Anchors(amd=BUILT_IN.amd, intel=(dataclasses.replace(root, simulated=True),), simulated=False)
+    with pytest.raises(ValueError, match="32 bytes"):
+        dataclasses.replace(root, spki_sha256=b"short")
+
+
+@needs_vectors(1)
+def test_the_pin_is_that_of_intels_certificate() -> None:
+    assert VECTORS is not None
+    der = (VECTORS / "tdx/Phala-Network-dcap-qvl/TrustedRootCA.der").read_bytes()
+    certificate, (root,) = load_certificate(der, path="root"), BUILT_IN.intel
+    assert (certificate.common_name, certificate.spki_sha256) == (root.common_name, root.spki_sha256)
+    assert hashlib.sha256(der).digest() == root.certificate_sha256

@@ -1,4 +1,4 @@
-"""Profiles and reference sets are read strictly: each mistake is refused with the path where it is."""
+"""Profiles are read strictly: each mistake is refused with the path where it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attest.errors import AttestError, Malformed
-from attest.profile import Profile, ReferenceSet
+from attest.profile import Profile
 from attest.snp.claims import Firmware, SigningKey
 from attest.snp.profile import FLOORS, SnpProfile
 from tests.attest.refusal import refused
@@ -75,10 +75,31 @@ def test_contradictions(case: str) -> None:
     assert (caught.value.check, caught.value.path) == ("PROFILE_CONTRADICTION", path)
 
 
-@pytest.mark.parametrize("document", [{}, {"snp": {}, "tdx": {}}, [], None, {"sev": {}}, "snp"])
-def test_a_profile_is_for_snp_alone(document: object) -> None:
+@pytest.mark.parametrize("document", [{}, {"snp": {}, "sgx": {}}, [], None, {"sev": {}}, "snp", {"init_data": {}}])
+def test_a_profile_names_a_tee(document: object) -> None:
     with refused("PROFILE_MALFORMED"):
         Profile.parse(document)
+
+
+@pytest.mark.parametrize("named", [{"snp"}, {"tdx"}, {"snp", "tdx"}])
+def test_what_is_not_named_is_not_there(named: set[str]) -> None:
+    profile = Profile.parse({name: {} for name in named})
+    assert {name for name in ("snp", "tdx") if getattr(profile, name) is not None} == named
+
+
+SECOND_FACTS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "host data": ({"snp": {"host_data": ["22" * 32]}}, "snp", "HOST_DATA"),
+    "of the other TEE": ({"snp": {"host_data": ["22" * 32]}, "tdx": {}}, "tdx", ""),
+    "MRCONFIGID": ({"tdx": {"mr_config_id": ["22" * 48]}}, "tdx", "MRCONFIGID"),
+    "RTMR3": ({"tdx": {"rtmr3": ["22" * 48]}}, "tdx", "RTMR3"),
+    "nothing": ({"snp": {}, "tdx": {"rtmr2": ["22" * 48]}}, "tdx", ""),
+}
+
+
+@pytest.mark.parametrize("case", SECOND_FACTS)
+def test_second_facts(case: str) -> None:
+    document, platform, fact = SECOND_FACTS[case]
+    assert Profile.parse(document).second_fact(platform) == fact
 
 
 def test_what_is_not_said_is_safe() -> None:
@@ -115,87 +136,21 @@ def test_everything_is_read() -> None:
     assert profile.chip_ids == {b"\x11" * 64}
 
 
-VALUE = {"name": "a", "measurement": "11" * 48, "covers": ["firmware"]}
-
-# name: (the document, the path that is named)
-BAD_REFERENCES: dict[str, tuple[Any, str]] = {
-    "no object": ([], "references"),
-    "unknown key": ({"name": "n", "values": [VALUE], "state": "x"}, "references"),
-    "no name": ({"values": [VALUE]}, "references"),
-    "an empty name": ({"name": "", "values": [VALUE]}, "references.name"),
-    "values that are no list": ({"name": "n", "values": {}}, "references.values"),
-    "too many values": ({"name": "n", "values": [VALUE] * 1_025}, "references.values"),
-    "a name twice": ({"name": "n", "values": [VALUE, VALUE]}, "references.values"),
-    "a value that is no object": ({"name": "n", "values": [1]}, "references.values[0]"),
-    "a value with an unknown key": ({"name": "n", "values": [VALUE | {"x": 1}]}, "references.values[0]"),
-    "a value without covers": (
-        {"name": "n", "values": [{"name": "a", "measurement": "11" * 48}]},
-        "references.values[0]",
-    ),
-    "a measurement of 32 bytes": (
-        {"name": "n", "values": [VALUE | {"measurement": "11" * 32}]},
-        "references.values[0].measurement",
-    ),
-    "an empty measurement": (
-        {"name": "n", "values": [VALUE | {"measurement": ""}]},
-        "references.values[0].measurement",
-    ),
-    "covers nothing": ({"name": "n", "values": [VALUE | {"covers": []}]}, "references.values[0].covers"),
-    "covers the disk": ({"name": "n", "values": [VALUE | {"covers": ["disk"]}]}, "references.values[0].covers"),
-    "covers twice": (
-        {"name": "n", "values": [VALUE | {"covers": ["kernel", "kernel"]}]},
-        "references.values[0].covers",
-    ),
-    "covers that are no texts": ({"name": "n", "values": [VALUE | {"covers": [[]]}]}, "references.values[0].covers"),
-    "host data too long": (
-        {"name": "n", "values": [VALUE | {"host_data": "11" * 33}]},
-        "references.values[0].host_data",
-    ),
-    "no processors": ({"name": "n", "values": [VALUE | {"vcpus": 0}]}, "references.values[0].vcpus"),
-    "another platform": ({"name": "n", "values": [VALUE | {"platform": "sgx"}]}, "references.values[0].platform"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_REFERENCES)
-def test_bad_references(case: str) -> None:
-    document, path = BAD_REFERENCES[case]
-    with pytest.raises(Malformed) as caught:
-        ReferenceSet.parse(document)
-    assert (caught.value.check, caught.value.path) == ("REFERENCE_MALFORMED", path)
-
-
-def test_p7_a_set_without_values_is_a_mistake() -> None:
-    with refused("POLICY_UNSPECIFIED"):
-        ReferenceSet.parse({"name": "n", "values": []})
-
-
-def test_references() -> None:
-    document = {"name": "n", "values": [VALUE, VALUE | {"name": "b", "host_data": "22" * 32, "vcpus": 16}]}
-    first, second = ReferenceSet.parse(document).values
-    assert (first.measurement, first.covers, first.host_data, first.platform) == (
-        b"\x11" * 48, frozenset({"firmware"}), None, "snp"
-    )  # fmt: skip
-    assert (second.host_data, second.vcpus) == (b"\x22" * 32, 16)
-
-
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-_KEYS = st.sampled_from(["vmpl", "minimum_tcb", "products", "host_data", "minimum_abi", "mitigations", "require"])
+_KEYS = st.sampled_from(
+    ["vmpl", "minimum_tcb", "products", "host_data", "minimum_abi", "mitigations", "require", "accepted_tcb", "grace"]
+)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(_KEYS, _JSON, max_size=3), _JSON)
 def test_any_document_is_read_or_malformed(part: object, whole: object) -> None:
-    for read, document in (
-        (Profile.parse, {"snp": part}),
-        (Profile.parse, whole),
-        (ReferenceSet.parse, whole),
-        (ReferenceSet.parse, {"name": "n", "values": [part, whole]}),
-    ):
+    for document in ({"snp": part}, {"tdx": part}, whole):
         try:
-            assert read(document) is not None
+            assert Profile.parse(document) is not None
         except AttestError:
             continue  # any other exception fails the test

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from attest.evidence import SnpEvidence
 from attest.snp.report import SIGNED_SIZE
 from kbs.release.recipient import SUITES
 from kbs.release.release import release
@@ -80,6 +81,7 @@ class _Bare:
             self._database.execute("BEGIN IMMEDIATE")
             for workload in workloads[first : first + _BATCH]:
                 ask = workload.ask
+                assert isinstance(ask.evidence, SnpEvidence)
                 self._verify(ask.evidence.report)
                 leaf = _SUITE.suite.encrypt(self._secret, _SUITE.parse(ask.recipient_key), info=ask.challenge)
                 self._database.execute("INSERT INTO entry VALUES (?, ?)", (leaf, hashlib.sha256(leaf).digest()))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from attest.profile import COVERS, ReferenceSet
+from attest.reference import COVERS, ReferenceSet
 from attest.snp.measure import KernelHashes, firmware_digest, launch_digests, place_svsm, svsm_launch_digests
 from attest.snp.ovmf import read_firmware
 from attest.snp.vmsa import Machine, Vmm, vcpu_signature

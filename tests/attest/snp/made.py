@@ -9,10 +9,11 @@ from typing import Any
 
 from attest.evidence import Collateral, SnpEvidence
 from attest.profile import Claims
-from attest.verify import Verified, verify
+from attest.snp.claims import SnpClaims
+from attest.verify import Inspected, Verified, verify
 from tests.makers import amd
 
-__all__ = ["DATA", "NOW", "chip", "claims", "hierarchy", "judge"]
+__all__ = ["DATA", "NOW", "chip", "claims", "hierarchy", "judge", "snp_of"]
 
 NOW = dt.datetime(2026, 5, 1, 12, tzinfo=dt.UTC)
 DATA = bytes(range(64))
@@ -26,6 +27,12 @@ def hierarchy(product: str = "Milan") -> amd.Amd:
 @cache
 def chip(product: str = "Milan", kind: str = "VCEK") -> amd.Chip:
     return hierarchy(product).chip(kind=kind)
+
+
+def snp_of(found: Verified | Inspected) -> SnpClaims:
+    """The claims of SNP, which are there for SNP evidence."""
+    assert found.claims.snp is not None
+    return found.claims.snp
 
 
 def judge(

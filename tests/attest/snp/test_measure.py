@@ -19,7 +19,7 @@ from sevsnpmeasure.vmm_types import VMMType  # type: ignore[import-untyped]  # h
 from sevsnpmeasure.vmsa import VMSA, VMSA_SVSM  # type: ignore[import-untyped]  # has no stubs
 
 from attest.errors import AttestError
-from attest.profile import COVERS, ReferenceSet
+from attest.reference import COVERS, ReferenceSet
 from attest.snp.launch import EMPTY, MAX_VCPUS, PageType, extend, normal_pages, unseen_pages
 from attest.snp.measure import (
     KernelHashes,

@@ -14,7 +14,7 @@ from attest.snp.claims import Firmware, SigningKey
 from attest.snp.report import REPORT_SIZE, SIGNED_SIZE, parse
 from tests.attest.contract import EvidenceContract
 from tests.attest.refusal import refused
-from tests.attest.snp.made import DATA, chip, judge
+from tests.attest.snp.made import DATA, chip, judge, snp_of
 
 GOOD = chip().report(DATA)
 
@@ -139,13 +139,13 @@ def test_every_version_and_field(version: int) -> None:
 
 def test_s10_a_report_is_not_known_by_its_signature() -> None:
     other = _r_and_s(R, ORDER - S)
-    first, second = (judge(report, chip().certificates, chip().amd).claims.snp for report in (GOOD, other))
+    first, second = (snp_of(judge(report, chip().certificates, chip().amd)) for report in (GOOD, other))
     assert first.signed_bytes == second.signed_bytes
     assert other != GOOD
 
 
 def test_s14_unknown_platform_bits_parse() -> None:
-    claims = judge(chip().report(DATA, platform_info=0xFFFF_0065), chip().certificates, chip().amd).claims.snp
+    claims = snp_of(judge(chip().report(DATA, platform_info=0xFFFF_0065), chip().certificates, chip().amd))
     assert claims.platform_info.unknown == 0xFFFF_0000
     assert "iommu_write_safe" in claims.platform_info.names
 

@@ -16,7 +16,7 @@ from attest.snp.shapes import MAX_EVIDENCE, read_evidence
 from attest.snp.table import read_table
 from tests.attest.contract import EvidenceContract
 from tests.attest.refusal import refused
-from tests.attest.snp.made import DATA, chip, judge
+from tests.attest.snp.made import DATA, chip, judge, snp_of
 from tests.makers import amd
 
 VCEK, ASK, ARK = chip().certificates
@@ -154,7 +154,7 @@ def coco(made: amd.Chip, version: int) -> dict[str, Any]:
 def test_json_is_put_together_again(product: str, version: int) -> None:
     made = chip(product)
     evidence = read_evidence(b" \n" + json.dumps(coco(made, version)).encode())
-    assert judge(evidence.report, evidence.certificates, made.amd).claims.snp.version == version
+    assert snp_of(judge(evidence.report, evidence.certificates, made.amd)).version == version
 
 
 def _changed(change: Callable[[dict[str, Any]], object]) -> bytes:

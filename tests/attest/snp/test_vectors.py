@@ -19,6 +19,7 @@ from attest.snp.shapes import read_evidence
 from attest.snp.table import read_table
 from attest.verify import Inspected, inspect_without_binding, verify
 from tests.attest.refusal import refused
+from tests.attest.snp.made import snp_of
 from tests.vectors import VECTORS, manifest, needs_vectors
 
 SECOND = dt.timedelta(seconds=1)
@@ -91,7 +92,7 @@ def test_genuine_inside_its_window_and_not_outside(path: str) -> None:
 @pytest.mark.parametrize("path", REPORTS)
 def test_what_they_say(path: str) -> None:
     entry = manifest()[path]
-    snp = _inspect(_evidence(path), _window(path)[0]).claims.snp
+    snp = snp_of(_inspect(_evidence(path), _window(path)[0]))
     assert snp.version == entry["version"]
     assert snp.product == _expected(path)["chain"].split("/")[0]
     fields = entry.get("fields")
@@ -112,9 +113,9 @@ def test_what_they_say(path: str) -> None:
 @pytest.mark.parametrize("path", REPORTS)
 def test_bound_to_what_they_were_made_for_alone(path: str) -> None:
     evidence, now = _evidence(path), _window(path)[0]
-    said = _inspect(evidence, now).claims.snp.report_data
+    said = snp_of(_inspect(evidence, now)).report_data
     common: dict[str, Any] = {"now": now, "revocation": "optional"}
-    assert verify(evidence, _collateral(), BUILT_IN, report_data=said, **common).claims.snp.report_data == said
+    assert verify(evidence, _collateral(), BUILT_IN, report_data=said, **common).claims.report_data == said
     other = said[:63] + bytes([said[63] ^ 1])
     with refused("REPORT_DATA_MISMATCH"):
         verify(evidence, _collateral(), BUILT_IN, report_data=other, **common)
@@ -204,7 +205,7 @@ def test_e19_bad_tables(path: str) -> None:
 )
 def test_shapes(path: str, now: str) -> None:
     collateral = _collateral() if path.endswith("json") else Collateral()
-    assert _inspect(read_evidence(_bytes(path)), dt.datetime.fromisoformat(now), collateral).claims.snp.product
+    assert _inspect(read_evidence(_bytes(path)), dt.datetime.fromisoformat(now), collateral).claims.product
 
 
 @needs_vectors(1)

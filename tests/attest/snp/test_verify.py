@@ -19,7 +19,7 @@ from attest.finding import Outcome
 from attest.snp.claims import SigningKey
 from attest.verify import Kept, inspect_without_binding
 from tests.attest.refusal import refused
-from tests.attest.snp.made import DATA, NOW, chip, hierarchy, judge
+from tests.attest.snp.made import DATA, NOW, chip, hierarchy, judge, snp_of
 from tests.makers import amd
 
 SECOND = dt.timedelta(seconds=1)
@@ -394,9 +394,9 @@ def test_a_duplicate_is_named() -> None:
 
 
 def test_claims() -> None:
-    claims = judge(chip("Turin").report(DATA, version=5), chip("Turin").certificates, hierarchy("Turin")).claims
-    snp = claims.snp
-    assert (claims.platform, snp.product, snp.signing_key, snp.csp_id) == ("snp", "Turin", SigningKey.VCEK, "")
+    found = judge(chip("Turin").report(DATA, version=5), chip("Turin").certificates, hierarchy("Turin"))
+    snp = snp_of(found)
+    assert (found.claims.platform, snp.product, snp.signing_key, snp.csp_id) == ("snp", "Turin", SigningKey.VCEK, "")
     assert snp.reported_tcb.components() == {"fmc": 1, "bl": 1, "tee": 1, "snp": 4, "ucode": 81}
     assert (snp.launch_mit_vector, snp.current_mit_vector) == (0x3F, 0x3F)
     assert snp.platform_id == snp.chip_id == struct.pack(">Q", 1) + bytes(56)
@@ -407,8 +407,8 @@ def test_a_vlek_hides_the_platform() -> None:
         judge(chip(kind="VLEK").report(DATA, report_id=bytes([n]) * 32), chip(kind="VLEK").certificates, MILAN)
         for n in (1, 2)
     )
-    assert first.claims.snp.csp_id == "CN=cc-us-east-2.example.com"
-    assert first.claims.snp.platform_id != second.claims.snp.platform_id
+    assert snp_of(first).csp_id == "CN=cc-us-east-2.example.com"
+    assert first.claims.platform_id != second.claims.platform_id
 
 
 def test_inspection_is_never_bound() -> None:

@@ -9,6 +9,7 @@ import pytest
 from sealgate.v1.attestation_pb2 import Attestation, DeviceEvidence, HpkeSuite, SnpEvidence
 from sealgate.v1.key_release_pb2 import GetChallengeRequest, ReleaseKeysRequest
 
+from attest import evidence as attest_evidence
 from kbs.model.refusal import Refused
 from kbs.rpc.parse import parse, parse_ask
 
@@ -113,7 +114,8 @@ def test_what_is_fine(name: str) -> None:
     ask = parse_ask(message.SerializeToString())
     assert ask.names == tuple(message.names)
     assert ask.challenge == message.attestation.challenge
-    assert ask.evidence.certificates == tuple(message.attestation.snp.certificates)
+    snp = message.attestation.snp
+    assert ask.evidence == attest_evidence.SnpEvidence(report=snp.report, certificates=tuple(snp.certificates))
     assert ask.suite == message.attestation.suite
     assert not ask.rehearsal
 
