@@ -23,6 +23,7 @@ __all__ = [
     "Outcome",
     "Stored",
     "Unit",
+    "Unwritten",
     "Verdict",
 ]
 
@@ -122,4 +123,14 @@ class Conflict:
     name: str
 
 
-Outcome = Committed | AlreadyUsed | Expired | Moved | Conflict
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwritten:
+    """This unit could not be written, or it is unknown whether it was, while others of the same call were.
+
+    A call whose units all fail raises instead, so that a caller with one unit never sees it.
+    """
+
+    why: str
+
+
+Outcome = Committed | AlreadyUsed | Expired | Moved | Conflict | Unwritten

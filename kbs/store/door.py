@@ -1,7 +1,7 @@
 """The one write door on SQLite: one thread, one transaction for all units that wait, one fsync.
 
 Group commit without a timer: while a batch is being written the next one gathers. A unit that cannot be written alone
-does not take its neighbours with it: if a batch fails, its units are tried again one by one.
+does not take its neighbours with it: if a batch fails it is tried again in halves, until that unit is alone.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from attest.errors import AttestError
 from kbs.model.log import LogHead, Place
-from kbs.model.unit import Committed, Outcome, Unit, Verdict
+from kbs.model.unit import Committed, Outcome, Unit, Unwritten, Verdict
 from kbs.store import statements as sql
 from kbs.store.connect import SHARD, open_writer
 from kbs.store.errors import LogFrozen, StoreUnavailable
 from kbs.store.freeze import Mark, Point
 from kbs.store.judge import Written, judge, write
+from kbs.store.ledger import Ledger
 from kbs.store.port import Clock, Faults, Sequencer, no_fault
 from kbs.store.writer import Connect, Writer
 
@@ -39,7 +40,8 @@ Result = Outcome | Exception
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     unit: Unit
-    done: Callable[[Result], None]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Result]
 
 
 class WriteDoor:
@@ -70,22 +72,19 @@ class WriteDoor:
     async def commit(self, units: Sequence[Unit]) -> list[Outcome]:
         """Writes each unit on its own merits and returns an outcome for each, in order.
 
-        When it returns, what is `Committed` is durable. Raises StoreUnavailable if nothing was written or that is
-        unknown, LogFrozen if the log is not what it was.
+        When it returns, what is `Committed` is durable, and what is `Unwritten` is not or nobody knows. Raises
+        StoreUnavailable if no unit has another outcome, LogFrozen if the log is not what it was.
         """
         if not self._thread.is_alive():
             raise StoreUnavailable("the write door is closed")
         loop = asyncio.get_running_loop()
-        futures: list[asyncio.Future[Outcome]] = []
-        for unit in units:
-            future: asyncio.Future[Outcome] = loop.create_future()
-            futures.append(future)
-            self._waiting.append(_Job(unit, _resolver(loop, future)))
+        futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in units]
+        self._waiting += [_Job(unit, loop, future) for unit, future in zip(units, futures, strict=True)]
         if len(self._waiting) >= _SHARED:
             self._hand_over()
         elif len(self._waiting) == len(units):
             loop.call_soon(self._hand_over)
-        return list(await asyncio.gather(*futures))
+        return _outcomes(await asyncio.gather(*futures))
 
     def _hand_over(self) -> None:
         """Gives the thread what came to wait in one turn of the loop: under load these share one transaction, which
@@ -132,12 +131,12 @@ class WriteDoor:
             results = [error] * len(jobs)
         except Exception as error:  # noqa: BLE001  # whatever a unit holds, the thread lives on and its callers are told
             if len(jobs) > 1:
-                for job in jobs:
-                    self._settle([job])
+                half = len(jobs) // 2
+                self._settle(jobs[:half])
+                self._settle(jobs[half:])
                 return
             results = [StoreUnavailable(f"the entry could not be written: {error}")]
-        for job, result in zip(jobs, results, strict=True):
-            job.done(result)
+        _tell(jobs, results)
 
     def _transact(self, units: Sequence[Unit]) -> list[Result]:
         connection = self._writer.begin()
@@ -163,20 +162,19 @@ class WriteDoor:
             batch = self._sequencer.begin(head, now)
         except AttestError as error:
             raise LogFrozen(f"the log's head is damaged: {error}", head) from error
+        ledger = Ledger(connection, units)
         verdicts: list[Written | Outcome] = []
         for unit in units:
-            judged = judge(connection, unit, now)
-            verdicts.append(write(connection, unit, judged, batch) if isinstance(judged, Verdict) else judged)
+            judged = judge(ledger, unit, now)
+            verdicts.append(write(ledger, unit, judged, batch) if isinstance(judged, Verdict) else judged)
         self._faults("judged")
         written = [v for v in verdicts if isinstance(v, Written)]
         if not written:
             return [v for v in verdicts if not isinstance(v, Written)], head
         closed = batch.close()
-        places = {
-            id(w): self._finish(connection, w, proof, closed.head, now)
-            for w, proof in zip(written, closed.proofs, strict=True)
-        }
         new = closed.head
+        places = {id(w): _finish(ledger, w, proof, new, now) for w, proof in zip(written, closed.proofs, strict=True)}
+        ledger.write()
         row = {"size": new.size, "root": new.root, "frontier": new.frontier, "last_time": new.last_time}
         connection.execute(sql.SET_HEAD, {"key": SHARD, **row})
         self._faults("placed")
@@ -206,17 +204,16 @@ class WriteDoor:
                 raise LogFrozen(f"the log was at {seen.size} entries and is now another log of {head.size}", head)
         return head
 
-    def _finish(
-        self, connection: sqlite3.Connection, written: Written, proof: tuple[bytes, ...], head: LogHead, now: int
-    ) -> Place:
-        placed = written.placed
-        connection.execute(sql.ADD_ENTRY, {"idx": placed.index, "leaf": placed.leaf, "leaf_hash": placed.leaf_hash})
-        use = written.unit.challenge
-        if use is not None:
-            row = {"digest": use.digest, "bound": use.bound, "issued_at": use.issued_at, "reply": written.reply}
-            place = {"idx": placed.index, "size": head.size, "proof": b"".join(proof)}
-            connection.execute(sql.ADD_CHALLENGE, {**row, **place})
-        return Place(index=placed.index, leaf=placed.leaf, proof=proof, size=head.size, root=head.root, time=now)
+
+def _finish(ledger: Ledger, written: Written, proof: tuple[bytes, ...], head: LogHead, now: int) -> Place:
+    """The rows that need the closed batch: the entry, and the used challenge with its reply and proof."""
+    placed = written.placed
+    ledger.put(sql.ADD_ENTRY, (placed.index, placed.leaf, placed.leaf_hash))
+    use = written.unit.challenge
+    if use is not None:
+        place = (placed.index, head.size, b"".join(proof))
+        ledger.put(sql.ADD_CHALLENGE, (use.digest, use.bound, use.issued_at, written.reply, *place))
+    return Place(index=placed.index, leaf=placed.leaf, proof=proof, size=head.size, root=head.root, time=now)
 
 
 def _distinct(jobs: Sequence[_Job]) -> tuple[list[_Job], list[_Job]]:
@@ -235,18 +232,26 @@ def _distinct(jobs: Sequence[_Job]) -> tuple[list[_Job], list[_Job]]:
     return batch, deferred
 
 
-def _resolver(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Outcome]) -> Callable[[Result], None]:
-    def settle(result: Result) -> None:
-        if future.cancelled():
-            return
-        if isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
+def _outcomes(results: Sequence[Result]) -> list[Outcome]:
+    """A unit's error is its own outcome beside its neighbours'; where nothing was written the first is raised."""
+    errors = [each for each in results if isinstance(each, Exception)]
+    if errors and len(errors) == len(results):
+        raise errors[0]
+    return [Unwritten(why=str(each)) if isinstance(each, Exception) else each for each in results]
 
-    def done(result: Result) -> None:
-        # The caller's loop may be gone by now; the entry stays, and the caller's client asks again.
+
+def _tell(jobs: Sequence[_Job], results: Sequence[Result]) -> None:
+    """Hands each caller its result, with one wake-up for each event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Result], Result]]] = {}
+    for job, result in zip(jobs, results, strict=True):
+        by_loop.setdefault(job.loop, []).append((job.future, result))
+    for loop, settled in by_loop.items():
+        # The callers' loop may be gone by now; the entry stays, and their clients ask again.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result)
+            loop.call_soon_threadsafe(_settle_futures, settled)
 
-    return done
+
+def _settle_futures(settled: Sequence[tuple[asyncio.Future[Result], Result]]) -> None:
+    for future, result in settled:
+        if not future.cancelled():
+            future.set_result(result)

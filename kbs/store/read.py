@@ -14,7 +14,7 @@ from kbs.store import statements as sql
 from kbs.store.connect import SHARD, open_reader
 from kbs.store.errors import StoreUnavailable
 from kbs.store.freeze import refuse_frozen
-from kbs.store.judge import read_state, read_stored
+from kbs.store.ledger import read_state, read_stored
 
 __all__ = ["Reader"]
 

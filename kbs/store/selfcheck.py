@@ -21,7 +21,7 @@ from attest.tlog.merkle import Frontier, extend, leaf_hash
 from kbs.model.log import LogHead
 from kbs.store import statements as sql
 from kbs.store.connect import SHARD
-from kbs.store.judge import GOVERNANCE, read_state
+from kbs.store.ledger import GOVERNANCE, read_state
 from kbs.store.schema import append_only_triggers
 
 __all__ = ["FULL_BELOW", "SelfCheck", "check_store", "log_identity"]

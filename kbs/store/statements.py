@@ -7,6 +7,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 
 from kbs.store import schema as s
+from kbs.store.many import Find, Insert
 
 __all__ = [
     "ADD_BLOB",
@@ -17,15 +18,16 @@ __all__ = [
     "ADD_ROOT",
     "ADD_STATE",
     "BROKER_KEYS",
+    "FIND_CHAINS",
+    "FIND_CHALLENGES",
+    "FIND_MEMBERS",
+    "FIND_METERS",
+    "FIND_OBJECTS",
     "GET_BLOB",
-    "GET_CHAIN",
     "GET_CHALLENGE",
     "GET_ENTRIES",
     "GET_HEAD",
     "GET_KEY",
-    "GET_MEMBER",
-    "GET_METER",
-    "GET_OBJECT",
     "GET_OBJECTS",
     "GET_ROOT",
     "GET_STATE",
@@ -49,14 +51,8 @@ def _sql(statement: ClauseElement) -> str:
     return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
 
 
-def _add(table: Table, *prefixes: str) -> str:
-    values = insert(table).values({c.name: bindparam(c.name) for c in table.columns})
-    return _sql(values.prefix_with(*prefixes))
-
-
-def _put(table: Table) -> str:
-    """Insert, or replace the row with the same primary key."""
-    return _add(table, "OR REPLACE")
+def _add(table: Table) -> str:
+    return _sql(insert(table).values({c.name: bindparam(c.name) for c in table.columns}))
 
 
 def _get(table: Table, *columns: str, by: tuple[str, ...]) -> str:
@@ -74,27 +70,28 @@ def _set(table: Table, key: str, *columns: str) -> str:
 
 ADD_HEAD = _add(s.log_head)
 ADD_STATE = _add(s.state)
-ADD_ENTRY = _add(s.log_entry)
 ADD_ROOT = _add(s.log_root)
-ADD_BLOB = _add(s.blob, "OR IGNORE")
-ADD_CHALLENGE = _add(s.challenge_used)
-ADD_MEMBER = _add(s.meter_member)
-PUT_CHAIN = _put(s.chain_head)
-PUT_METER = _put(s.meter)
-PUT_OBJECT = _put(s.object_)
-PUT_KEY = _add(s.key_material)
-PUT_BROKER_KEY = _add(s.broker_key)
-PUT_LEASE = _add(s.lease)
-PUT_TICKET = _add(s.ticket)
+ADD_ENTRY = Insert(s.log_entry)
+ADD_BLOB = Insert(s.blob, "OR IGNORE")
+ADD_CHALLENGE = Insert(s.challenge_used)
+ADD_MEMBER = Insert(s.meter_member)
+PUT_CHAIN = Insert(s.chain_head, "OR REPLACE")
+PUT_METER = Insert(s.meter, "OR REPLACE")
+PUT_OBJECT = Insert(s.object_, "OR REPLACE")
+PUT_KEY = Insert(s.key_material)
+PUT_BROKER_KEY = Insert(s.broker_key)
+PUT_LEASE = Insert(s.lease)
+PUT_TICKET = Insert(s.ticket)
+FIND_CHALLENGES = Find(s.challenge_used, "digest", keys=("digest",))
+FIND_OBJECTS = Find(s.object_, "name", "digest", keys=("name",))
+FIND_METERS = Find(s.meter, "meter", "window", "total", keys=("meter", "window"))
+FIND_MEMBERS = Find(s.meter_member, "meter", "window", "member", keys=("meter", "window", "member"))
+FIND_CHAINS = Find(s.chain_head, "chain", "idx", "seq", keys=("chain",))
 SET_HEAD = _set(s.log_head, "shard", "size", "root", "frontier", "last_time")
 SET_STATE = _set(s.state, "id", "revision", "governance")
 GET_HEAD = _get(s.log_head, "size", "root", "frontier", "last_time", by=("shard",))
 GET_STATE = _get(s.state, "revision", "governance", by=("id",))
 GET_ROOT = _get(s.log_root, "root", by=("size",))
-GET_CHAIN = _get(s.chain_head, "idx", "seq", by=("chain",))
-GET_OBJECT = _get(s.object_, "digest", by=("name",))
-GET_METER = _get(s.meter, "total", by=("meter", "window"))
-GET_MEMBER = _get(s.meter_member, "member", by=("meter", "window", "member"))
 GET_BLOB = _get(s.blob, "data", by=("digest",))
 GET_KEY = _get(s.key_material, "parent", "wrapped", by=("name",))
 GET_TICKET = _get(s.ticket, "tenant", "idx", by=("ticket",))

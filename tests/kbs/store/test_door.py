@@ -17,7 +17,7 @@ import pytest
 from attest.tlog.entry import MAX_BODY
 from kbs.model.effect import PutBrokerKey, PutKeyMaterial, PutLease, PutObject, PutTicket
 from kbs.model.log import Draft
-from kbs.model.unit import AlreadyUsed, Committed, Unit, Verdict
+from kbs.model.unit import AlreadyUsed, Committed, Moved, Unit, Unwritten, Verdict
 from kbs.store.errors import StoreUnavailable
 from tests.kbs.store.opened import (
     NOW,
@@ -151,6 +151,32 @@ def _everything_but_the_log(path: Path) -> dict[str, list[Any]]:
     tables = [name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
     kept = [t for t in tables if t not in {"log_entry", "log_head", "log_root"}]
     return {t: rows(path, f"SELECT * FROM {t} ORDER BY 1") for t in kept}  # names of ours
+
+
+async def test_each_unit_of_one_call_has_an_outcome_of_its_own(tmp_path: Path) -> None:
+    """One that cannot be written among eleven: the ten are written, in order, and their caller is told."""
+    path = tmp_path / "s"
+    with opened(path) as door:
+        units = [unit(n, "a", challenge=challenge(n)) for n in range(11)]
+        units[6] = _bad(reply="text")
+        outcomes = await door.commit(units)
+        again = await door.commit([units[0], _bad(reply="text"), unit("late", revision=9)])
+        with pytest.raises(StoreUnavailable):
+            await door.commit([_bad(reply="text"), _bad(effects=(object(),))])
+    unwritten = outcomes.pop(6)
+    assert isinstance(unwritten, Unwritten)
+    assert "could not be written" in unwritten.why
+    assert [committed(each).index for each in outcomes] == list(range(10))
+    assert [type(each) for each in again] == [AlreadyUsed, Unwritten, Moved]
+    assert check_log(path) == 10
+
+
+async def test_one_that_cannot_be_written_costs_its_neighbours_few_transactions(tmp_path: Path) -> None:
+    begun: list[str] = []
+    with opened(tmp_path / "s", faults=begun.append) as door:
+        await door.commit([unit(n) if n != 300 else _bad(reply="text") for n in range(512)])
+    assert begun.count("begun") <= 19  # halves: two for each power of two
+    assert check_log(tmp_path / "s") == 511
 
 
 async def test_a_key_that_is_stored_is_never_replaced(tmp_path: Path) -> None:

@@ -19,7 +19,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kbs.log.sequence import LogSequencer
 from kbs.model.effect import PutObject
-from kbs.model.unit import AlreadyUsed, ChallengeUse, Committed, Conflict, Count, Expired, Moved, Outcome, Unit, Verdict
+from kbs.model.unit import (
+    AlreadyUsed,
+    ChallengeUse,
+    Committed,
+    Conflict,
+    Count,
+    Expired,
+    Moved,
+    Outcome,
+    Unit,
+    Unwritten,
+    Verdict,
+)
 from kbs.store.door import WriteDoor
 from tests.kbs.store.opened import ORIGIN, Clock, challenge, check_log, draft, make_store, names, rows, verdict
 
@@ -94,6 +106,8 @@ def _told(outcome: Outcome) -> tuple[object, ...]:
             return (Conflict, name)
         case Committed(place=place, over_budget=over):
             return (Committed, place.index, over)
+        case Unwritten(why=why):
+            return (Unwritten, why)
 
 
 _COUNTS = st.lists(

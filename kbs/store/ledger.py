@@ -1,0 +1,149 @@
+"""What the units of one batch are judged against: read when the batch begins, moved by each unit that is written, and
+written when it ends.
+
+So a unit sees what its neighbours before it did, as if it had a transaction of its own, and SQLite is asked once for
+all of them (kbs/store/many.py says why).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kbs.model.log import ChainHead, Place
+from kbs.model.unit import Count, Stored, Unit, Verdict
+from kbs.store import statements as sql
+from kbs.store.many import Insert, Row
+
+__all__ = ["GOVERNANCE", "Ledger", "State", "read_state", "read_stored"]
+
+GOVERNANCE = "gov"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The row that counts what the snapshot is a copy of."""
+
+    revision: int
+    governance: int
+
+
+def read_state(connection: sqlite3.Connection) -> State:
+    """The present revision, and the index of the newest governance entry."""
+    revision, governance = connection.execute(sql.GET_STATE, {"id": 1}).fetchone()
+    return State(revision=revision, governance=governance)
+
+
+def read_stored(connection: sqlite3.Connection, digest: bytes) -> Stored | None:
+    """What a used challenge left behind, or None."""
+    row = connection.execute(sql.GET_CHALLENGE, {"digest": digest}).fetchone()
+    if row is None:
+        return None
+    bound, reply, index, size, proof, leaf, root, committed_at = row
+    hashes = tuple(proof[i : i + 32] for i in range(0, len(proof), 32))
+    place = Place(index=index, leaf=leaf, proof=hashes, size=size, root=root, time=committed_at)
+    return Stored(bound=bound, reply=reply, place=place)
+
+
+class Ledger:
+    """The rows that a batch reads and writes. `write` at the end, inside the same transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
+        self._connection = connection
+        self._state = self._state_read = read_state(connection)
+        self._used = self._read_used(units)
+        objects = sql.FIND_OBJECTS.run(connection, {(n,) for u in units for n, _ in u.expects})
+        self._objects: dict[object, object] = dict(objects)  # type: ignore[arg-type]
+        counts = [count for unit in units for count in unit.counts]
+        found = sql.FIND_METERS.run(connection, {(c.meter, c.window) for c in counts})
+        self._totals: dict[object, int] = {(name, window): total for name, window, total in found}  # type: ignore[misc]
+        self._members = set(sql.FIND_MEMBERS.run(connection, {_member(c) for c in counts}))
+        self._chains = self._read_chains([v for u in units for v in (u.verdict, u.over_budget) if v is not None])
+        self._linked: set[str] = set()
+        self._rows: dict[Insert, list[Row]] = {}
+        self._counted: set[tuple[str, int]] = set()
+
+    def _read_used(self, units: Sequence[Unit]) -> set[object]:
+        digests = {(u.challenge.digest,) for u in units if u.challenge is not None}
+        return {digest for (digest,) in sql.FIND_CHALLENGES.run(self._connection, digests)}
+
+    def _read_chains(self, verdicts: Sequence[Verdict]) -> dict[str, ChainHead]:
+        names = {(asset,) for each in verdicts for asset in each.draft.assets}
+        if any(each.draft.governance for each in verdicts):
+            names.add((GOVERNANCE,))
+        rows = sql.FIND_CHAINS.run(self._connection, names)
+        return {chain: ChainHead(index=index, seq=seq) for chain, index, seq in rows}  # type: ignore[arg-type, misc]
+
+    @property
+    def state(self) -> State:
+        """The revision and the newest governance entry, with this batch's so far."""
+        return self._state
+
+    def stored(self, digest: bytes) -> Stored | None:
+        """What a challenge left behind that was used before this batch."""
+        return read_stored(self._connection, digest) if digest in self._used else None
+
+    def object(self, name: str) -> object:
+        """The digest of an object's document, empty for none."""
+        return self._objects.get(name, b"")
+
+    def total(self, count: Count) -> int:
+        """Where the count's meter stands in its window."""
+        return self._totals.get((count.meter, count.window), 0)
+
+    def is_member(self, count: Count) -> bool:
+        """Whether the count's member was counted there before."""
+        return _member(count) in self._members
+
+    def add(self, count: Count) -> None:
+        """Counts it; a member that was counted before adds nothing."""
+        if self.is_member(count):
+            return
+        key = (count.meter, count.window)
+        self._totals[key] = self.total(count) + count.add
+        self._counted.add(key)
+        self._members.add(_member(count))
+        self.put(sql.ADD_MEMBER, _member(count))
+
+    def chain(self, name: str) -> ChainHead | None:
+        """The newest entry of a chain."""
+        return self._chains.get(name)
+
+    def link(self, name: str, index: int) -> None:
+        """The entry at `index` is now the newest of the chain."""
+        before = self._chains.get(name)
+        self._chains[name] = ChainHead(index=index, seq=before.seq + 1 if before else 1)
+        self._linked.add(name)
+
+    def govern(self, index: int) -> None:
+        """The entry at `index` is the newest of governance."""
+        self._state = replace(self._state, governance=index)
+
+    def move(self, name: str, digest: bytes) -> None:
+        """An object changes, and with it the revision: once for each entry, see `judge.write`."""
+        self._objects[name] = digest
+
+    def turn(self) -> None:
+        """The revision moves."""
+        self._state = replace(self._state, revision=self._state.revision + 1)
+
+    def put(self, table: Insert, row: Row) -> None:
+        """A row to be written at the end."""
+        self._rows.setdefault(table, []).append(row)
+
+    def write(self) -> None:
+        """Writes everything: each table once, blobs before the objects that name them."""
+        for meter in sorted(self._counted):
+            self.put(sql.PUT_METER, (*meter, self._totals[meter]))
+        for name in sorted(self._linked):
+            self.put(sql.PUT_CHAIN, (name, self._chains[name].index, self._chains[name].seq))
+        for table in sorted(self._rows, key=lambda each: each is not sql.ADD_BLOB):
+            table.run(self._connection, self._rows[table])
+        if self._state != self._state_read:
+            row = {"revision": self._state.revision, "governance": self._state.governance}
+            self._connection.execute(sql.SET_STATE, {"key": 1, **row})
+
+
+def _member(count: Count) -> tuple[str, int, str]:
+    return (count.meter, count.window, count.member)
