@@ -7,7 +7,7 @@ from typing import Any
 
 from kbs.catalog import documents as read
 from kbs.catalog.port import ObjectReader
-from kbs.model.asset import Asset, KeyVersion, Lock, NamedProfile, NamedReferences, Principal, Snapshot
+from kbs.model.asset import Asset, KeyVersion, Lock, NamedProfile, NamedReferences, Object, Principal, Snapshot
 
 __all__ = ["load", "read_object"]
 
@@ -41,9 +41,11 @@ def load(reader: ObjectReader) -> Snapshot:
     """The catalogue at its present revision; raises DocumentInvalid for anything that does not read."""
     revision, governance, rows = reader.objects()
     found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
-    for name, kind, _, document in rows:
+    objects: dict[str, Object] = {}
+    for name, kind, digest, document in rows:
         reading = read_object(kind, name, document)
         found[kind].append(reading)
+        objects[name] = Object(kind=kind, digest=digest, document=document)
     newest: dict[str, KeyVersion] = {}
     for version in sorted(found["key-version"], key=lambda v: int(v.version)):
         newest[str(version.asset)] = version
@@ -56,4 +58,5 @@ def load(reader: ObjectReader) -> Snapshot:
         references={r.name: r for r in found["reference-set"]},
         principals={p.key: p for p in found["principal"]},
         locks=tuple(lock for lock in found["lock"] if lock.target),
+        objects=objects,
     )

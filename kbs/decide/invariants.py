@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from attest.finding import Finding, Outcome, acceptable
+from kbs.decide.authority import roles_for
 from kbs.model.decision import Question, Resource, Workload
 
 __all__ = ["violations"]
@@ -19,6 +20,7 @@ Violation = tuple[str, Finding]
 def violations(question: Question) -> Iterator[Violation]:
     """Every violated invariant as (reason, finding), the ones that depend on no asset first."""
     if question.workload is None:
+        yield from _entitled(question)
         return
     for workload_rule in _WORKLOAD:
         yield from workload_rule(question, question.workload)
@@ -27,6 +29,17 @@ def violations(question: Question) -> Iterator[Violation]:
     for resource in question.resources:
         for rule in _RESOURCE if resource.known else (_known,):
             yield from rule(question, resource)
+
+
+def _entitled(question: Question) -> Iterator[Violation]:
+    """A person has one of the roles that the action can be allowed to, in that tenant, and asks about one thing."""
+    roles = roles_for(question.action)
+    if not roles & set(question.roles):
+        expected = f"one of: {', '.join(sorted(roles)) or 'nobody'}"
+        got = ", ".join(question.roles) or f"no role in {question.tenant or 'any tenant'}"
+        yield _violated("ACCESS_DENIED", "ROLE", question.action, expected, got)
+    if len(question.resources) != 1:
+        yield _violated("ACCESS_DENIED", "NO_RESOURCE", "request.name", "one thing", len(question.resources))
 
 
 def _violated(reason: str, check: str, path: str, expected: object, got: object) -> Violation:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from attest.appraise import Appraisal
 from attest.profile import Claims
-from kbs.model.asset import Asset, Principal, Snapshot
+from kbs.model.asset import Asset, Snapshot
 from kbs.model.decision import Question, Resource, Workload
 
-__all__ = ["ask_explain", "ask_release"]
+__all__ = ["ask_release"]
 
 
 def ask_release(  # everything that can change the answer
@@ -81,17 +81,3 @@ def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal]
 def _second_fact(asset: Asset, snapshot: Snapshot, platform: str) -> str:
     profile = snapshot.profiles.get(asset.profile)
     return "" if profile is None else profile.profile.second_fact(platform)
-
-
-def ask_explain(principal: Principal, tenant: str, *, simulation: bool) -> Question:
-    """The question behind `sealgate explain`: may this person learn about decisions of this tenant?"""
-    return Question(
-        action="explain",
-        tenant=tenant,
-        principal=principal.id,
-        roles=tuple(sorted(principal.roles)) if tenant in principal.tenants else (),
-        purpose="",
-        workload=None,
-        resources=(),
-        simulation=simulation,
-    )

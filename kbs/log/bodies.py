@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from attest.tlog.entry import MAX_BODY, canonical
 from kbs.model.log import Draft
 
-__all__ = ["Broker", "KeyLine", "ReleaseBody", "change", "genesis", "joined", "query", "refusals"]
+__all__ = ["Broker", "KeyLine", "ReleaseBody", "access_refused", "change", "genesis", "joined", "query", "refusals"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,19 +120,44 @@ def change(  # everything that the entry states
     old: bytes,
     new: bytes,
     assets: tuple[str, ...] = (),
+    decision: bytes = b"",
 ) -> Draft:
     """A change of the catalogue, of policy, roles or locks: the object and its document's digest before and after.
 
-    An empty digest stands for "none" and is written as null.
+    An empty digest stands for "none" and is written as null: also that of the decision that allowed it, which a change
+    by the broker itself, or before anybody was enrolled, does not have.
     """
     body = {
         **_common(entry_type, entry_id, tenant, actor, broker, None),
         "approvals": [],
+        "decision_digest": decision.hex() or None,
         "object": name,
         "old_digest": old.hex() or None,
         "new_digest": new.hex() or None,
     }
     return Draft(body=canonical(body, limit=MAX_BODY), assets=assets, governance=True)
+
+
+def access_refused(  # everything that the entry states
+    *,
+    entry_id: str,
+    tenant: str,
+    actor: str,
+    broker: Broker,
+    action: str,
+    name: str,
+    reason: str,
+    decision: bytes,
+) -> Draft:
+    """A person's call that was decided and refused. `decision` is the SHA-256 of its decision's document."""
+    body = {
+        **_common("access.refused", entry_id, tenant, ("person", actor), broker, None),
+        "action": action,
+        "decision_digest": decision.hex(),
+        "object": name,
+        "reason": reason,
+    }
+    return Draft(body=canonical(body, limit=MAX_BODY))
 
 
 def joined(*, entry_id: str, broker: Broker, policy: bytes, engine: bytes, collateral: bytes) -> Draft:

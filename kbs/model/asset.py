@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from attest.profile import Profile
 from attest.reference import ReferenceSet
 from kbs.model.names import AssetName
 from kbs.model.tier import TIERS, TierRule
 
-__all__ = ["Asset", "KeyVersion", "Lock", "NamedProfile", "NamedReferences", "Principal", "Snapshot"]
+__all__ = ["Asset", "KeyVersion", "Lock", "NamedProfile", "NamedReferences", "Object", "Principal", "Snapshot"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,15 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Object:
+    """Any object of the catalogue as it is stored: kind, the canonical JSON of its document, and that one's SHA-256."""
+
+    kind: str
+    digest: bytes
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The state that releases are decided under, whole, at one revision.
 
@@ -108,6 +117,7 @@ class Snapshot:
     references: Mapping[str, NamedReferences]
     principals: Mapping[bytes, Principal]
     locks: tuple[Lock, ...]
+    objects: Mapping[str, Object] = field(default_factory=dict)
 
     def locked(self, asset: AssetName) -> bool:
         """True if a lock names the asset or its tenant."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["PURPOSE", "TENANT", "AssetName", "InvalidName", "tenant_of"]
+__all__ = ["PURPOSE", "TENANT", "AssetName", "InvalidName", "Place", "place_of", "tenant_of"]
 
 _ID = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _ASSET = re.compile(rf"tenants/({_ID})/assets/({_ID})", re.ASCII)
@@ -41,6 +41,21 @@ class AssetName:
     def key_version(self, version: int) -> str:
         """The full resource name of one key version."""
         return f"{self}/keyVersions/{version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A thing, which need not exist, and the tenant that it is in: its resource name, or what else tells it apart."""
+
+    tenant: str
+    name: str
+
+
+def place_of(name: str) -> Place:
+    """The place of any resource name of ours, also that of a tenant itself; raises InvalidName."""
+    if TENANT.fullmatch(name) is not None:
+        return Place(tenant=name.removeprefix("tenants/"), name=name)
+    return Place(tenant=tenant_of(name), name=name)
 
 
 def tenant_of(name: str) -> str:

@@ -25,7 +25,7 @@ class CedarEngine:
         try:
             self._schema = cedarpy.Schema.from_str(bundle.schema)
             self._policies = cedarpy.PolicySet.from_str(bundle.policies)
-            self._entities = cedarpy.Entities.from_json_str("[]")
+            self._entities = cedarpy.Entities.from_json_str("[]", self._schema)
             result = cedarpy.validate_policies(bundle.policies, bundle.schema)
         except ValueError as error:
             raise PolicyInvalid(f"the policy bundle does not parse: {error}") from error
@@ -73,4 +73,11 @@ def _release_context(question: Question, workload: Workload) -> Mapping[str, obj
 
 
 def _person_context(question: Question) -> Mapping[str, object]:
-    return {"roles": list(question.roles)}
+    resource = question.resources[0] if question.resources else None
+    return {
+        "kind": resource.kind if resource else "",
+        "name": resource.name if resource else "",
+        "owner": resource.owner if resource else "",
+        "roles": list(question.roles),
+        "tier": resource.tier if resource else 0,
+    }

@@ -21,15 +21,14 @@ from sealgate.v1.decisions_pb2 import (
 
 from attest.tlog.entry import Leaf, canonical, parse_canonical, parse_leaf
 from kbs.decide.canonical import MAX_DECISION
-from kbs.decide.decide import decide
-from kbs.decide.question import ask_explain
 from kbs.log.bodies import query
 from kbs.model.asset import Principal, Snapshot
-from kbs.model.refusal import Refused, Unavailable
+from kbs.model.names import Place
+from kbs.model.refusal import Refused
 from kbs.model.unit import Unit, Verdict
 from kbs.release.port import Broker
-from kbs.rpc.handler import Call, Method
-from kbs.rpc.parse import parse
+from kbs.rpc.handler import Method
+from kbs.rpc.people import Allowed, Rpc, methods_of
 from kbs.store.errors import StoreUnavailable
 
 __all__ = ["NAME", "DecisionReader", "methods"]
@@ -63,46 +62,30 @@ class DecisionReader(Protocol):
 def methods(broker: Broker, reader: DecisionReader) -> dict[str, Method]:
     """The service's methods over one broker."""
 
-    async def explain_decision(data: bytes, call: Call) -> bytes:
-        ticket = parse(ExplainDecisionRequest, data).ticket
-        try:
-            snapshot = broker.catalogue.current()
-            person = _principal(call, snapshot)
-            found = reader.ticket(ticket)
-            await _authorise(broker, person, found[0] if found else "")
-            if found is None or found[0] not in person.tenants:
-                raise Refused("NOT_FOUND", check="TICKET", expected="a ticket of this deployment", got="another")
-            tenant, index = found
-            await _log(broker, person, tenant, ticket)
-            return _explain(reader, index, snapshot).SerializeToString()
-        except StoreUnavailable as error:
-            raise Unavailable("LOG_UNAVAILABLE") from error
+    def locate(request: ExplainDecisionRequest, person: Principal) -> Place:
+        """The same decision for every ticket, so that nobody learns from it which ones exist elsewhere."""
+        found = reader.ticket(request.ticket)
+        own = found is not None and found[0] in person.tenants
+        return Place(tenant=found[0] if found and own else min(person.tenants), name=request.ticket[:64])
 
-    return {"ExplainDecision": explain_decision}
+    async def explain_decision(request: ExplainDecisionRequest, allowed: Allowed) -> ExplainDecisionResponse:
+        found = reader.ticket(request.ticket)
+        if found is None or found[0] not in allowed.person.tenants:
+            raise Refused("NOT_FOUND", check="TICKET", expected="a ticket of this deployment", got="another")
+        tenant, index = found
+        await _log(broker, allowed, tenant, request.ticket)
+        return _explain(reader, index, allowed.snapshot)
 
-
-def _principal(call: Call, snapshot: Snapshot) -> Principal:
-    person = snapshot.principals.get(call.key_digest())
-    if person is None:
-        raise Refused("CERTIFICATE_UNKNOWN")
-    return person
+    explain = Rpc(request=ExplainDecisionRequest, locate=locate, run=explain_decision)
+    return methods_of(NAME, {"ExplainDecision": explain}, broker)
 
 
-async def _authorise(broker: Broker, person: Principal, tenant: str) -> None:
-    """The same decision for every ticket, so that nobody learns from it which ones exist elsewhere."""
-    asked = tenant if tenant in person.tenants else min(person.tenants)
-    question = ask_explain(person, asked, simulation=broker.identity.simulated)
-    decision = decide(question, [await engine.answer(question) for engine in broker.engines])
-    if not decision.allowed:
-        raise Refused("ACCESS_DENIED")
-
-
-async def _log(broker: Broker, person: Principal, tenant: str, ticket: str) -> None:
+async def _log(broker: Broker, allowed: Allowed, tenant: str, ticket: str) -> None:
     scope = canonical({"v": "sealgate.query/1", "method": "ExplainDecision", "ticket": ticket})
     draft = query(
         entry_id=broker.random(16).hex(),
         tenant=tenant,
-        actor=person.id,
+        actor=allowed.person.id,
         broker=broker.identity,
         scope=hashlib.sha256(scope).digest(),
     )
@@ -125,16 +108,17 @@ def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainD
         checks=[_check(c) for c in checks],
         remedies=_remedies(checks),
         simulated=body["simulated"],
-        measurement=bytes.fromhex(body["measurement"]),
-        platform=body["platform"],
-        product=body["product"],
+        measurement=bytes.fromhex(body.get("measurement", "")),
+        platform=body.get("platform", ""),
+        product=body.get("product", ""),
     )
     resources = decision["question"]["resources"]
     near = next((r for r in resources if r["nearest"]), None)
     if near is not None:
         differences = [FieldDifference(**d) for d in near["differences"]]
         response.nearest.CopyFrom(NearestReference(name=near["nearest"], differences=differences))
-    unknown = next((r["name"] for r in resources if not r["known"]), None)
+    asked = resources if decision["question"]["workload"] else ()  # a person's call need not be about an asset
+    unknown = next((r["name"] for r in asked if not r["known"]), None)
     if unknown is not None:
         response.nearest_name = next(iter(difflib.get_close_matches(unknown, snapshot.assets, n=1, cutoff=0.0)), "")
     return response

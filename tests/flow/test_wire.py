@@ -24,9 +24,11 @@ from clients.transport import Channel, Identity, connect
 from clients.trust import Trust, read_trust
 from clients.workload.keys import get_keys
 from kbs.catalog.documents import read_references
+from kbs.catalog.register import put
 from kbs.model.refusal import Refused
 from kbs.rpc.handler import check_tls
 from tests.makers import pki
+from tests.makers import site as maker
 from tests.makers.site import ASSET, MEASUREMENT, PURPOSE, SimulatedSite
 
 
@@ -229,6 +231,28 @@ async def test_a_renewed_certificate_is_the_same_person(site: SimulatedSite) -> 
 
             with pytest.raises(Denied, match=reason):
                 await asyncio.to_thread(ask)
+
+
+async def test_a_person_without_the_role_is_refused_in_the_log(site: SimulatedSite) -> None:
+    """The refusal is a decision like any other: an entry, with a ticket that an operator can ask about."""
+    auditor = pki.issue(site.people_ca, "auditor", site.vendor.now, server=False)
+    document = {"id": "person-auditor", "key_sha256": auditor.key_digest.hex(), "roles": ["auditor"]}
+
+    def ask(pair: pki.Pair, port: int, ticket: str) -> ExplainDecisionResponse:
+        identity = Identity(key=pair.key, chain=pair.certificate)
+        with connect(f"127.0.0.1:{port}", site.broker_ca.pem, identity) as channel:
+            return explain(channel, ticket)
+
+    async with site.serve() as (running, listeners):
+        unit = put("principal", "principals/auditor", {**document, "tenants": ["acme"]}, entry=maker.draft_of(running))
+        await maker.register(running, [unit])
+        with pytest.raises(Denied) as denied:
+            await asyncio.to_thread(ask, auditor, listeners.people_port, "00" * 16)
+        assert denied.value.details.keys() == {"reason", "ticket"}
+        told = await asyncio.to_thread(ask, site.operator, listeners.people_port, denied.value.details["ticket"])
+    assert (told.entry_type, told.reason) == ("access.refused", "ACCESS_DENIED")
+    assert {c.check for c in told.checks} == {"ROLE", "POLICY"}
+    assert "ROLE" in to_text(told, everything=False)
 
 
 async def test_a_ticket_that_does_not_exist(site: SimulatedSite) -> None:

@@ -102,7 +102,9 @@ NO_ALLOW: dict[str, list[EngineAnswer]] = {
 @pytest.mark.parametrize("name", NO_ALLOW)
 @pytest.mark.parametrize("who", ["workload", "person"])
 def test_anything_but_an_explicit_allow_is_a_refusal(name: str, who: str) -> None:
-    asked = question() if who == "workload" else question(workload=None, resources=(), action="explain")
+    asked = (
+        question() if who == "workload" else question(workload=None, action="decisions.explain", roles=("operator",))
+    )
     assert decide(asked, [ALLOW]).allowed
     decision = decide(asked, NO_ALLOW[name])
     assert (decision.allowed, decision.reason, decision.reasons) == (False, "ACCESS_DENIED", ("ACCESS_DENIED",))

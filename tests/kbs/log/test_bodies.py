@@ -47,7 +47,13 @@ COMMON: dict[str, Any] = {
     "tenant": str,
     "type": str,
 }
-CHANGE = {"approvals": [], "new_digest": Or(HEX32, NULL), "object": str, "old_digest": Or(HEX32, NULL)}
+CHANGE = {
+    "approvals": [],
+    "decision_digest": Or(HEX32, NULL),
+    "new_digest": Or(HEX32, NULL),
+    "object": str,
+    "old_digest": Or(HEX32, NULL),
+}
 RELEASE = {
     "account": [{"add": int, "limit": int, "meter": str, "window": int}],
     "action": str,
@@ -73,11 +79,12 @@ RELEASE = {
     "tcb": {str: int},
     "transcript_digest": HEX32,
 }
-CHANGES = ("asset", "key-version", "profile", "reference-set", "principal", "lock")
+CHANGES = ("asset", "device", "key-version", "profile", "reference-set", "principal", "lock", "tenant")
 GOLDEN: dict[str, dict[str, Any]] = {
     "log.genesis": COMMON | {"deployment": str, "log_key": str, "prev": NULL},
     "broker.joined": COMMON | {"collateral_digest": HEX32, "engine_digest": HEX32, "policy_digest": HEX32},
     "query.performed": COMMON | {"scope_digest": HEX32},
+    "access.refused": COMMON | {"action": str, "decision_digest": HEX32, "object": str, "reason": str},
     "refusal.batch": COMMON
     | {
         "counts": [{"count": int, "reason": str}],
@@ -85,7 +92,7 @@ GOLDEN: dict[str, dict[str, Any]] = {
         "total": int,
         "window": {"end": int, "start": int},
     },
-    **{f"{kind}.{what}": COMMON | CHANGE for kind in CHANGES for what in ("created", "changed")},
+    **{f"{kind}.{what}": COMMON | CHANGE for kind in CHANGES for what in ("created", "changed", "deleted")},
     **{f"release.{what}": COMMON | RELEASE for what in ("granted", "refused", "rehearsed")},
 }
 
@@ -189,12 +196,20 @@ ENTRIES: dict[str, tuple[str, Draft, bool]] = {
     "a query": (
         "query.performed", bodies.query(entry_id=ID, tenant="acme", actor="p", broker=BROKER, scope=bytes(32)), False,
     ),
+    "a person is refused": (
+        "access.refused",
+        bodies.access_refused(
+            entry_id=ID, tenant="acme", actor="p", broker=BROKER, action="a", name="n", reason="R", decision=bytes(32)
+        ),
+        False,
+    ),
     "a flood": ("refusal.batch", _refusals([("X", 1), ("Y", 2)]), False),
     "a flood of nothing": ("refusal.batch", _refusals([]), False),
     "a grant": ("release.granted", RELEASED.draft((ASSET,)), False),
     "a refusal": ("release.refused", REFUSED.draft(()), False),
     "a rehearsal": ("release.rehearsed", REHEARSED.draft(()), False),
     **{f"a new {kind}": (f"{kind}.created", _change(f"{kind}.created", b"", bytes(32)), True) for kind in CHANGES},
+    **{f"no {kind} any more": (f"{kind}.deleted", _change(f"{kind}.deleted", OLD, b""), True) for kind in CHANGES},
     **{f"a {kind} again": (f"{kind}.changed", _change(f"{kind}.changed", OLD, bytes(32)), True) for kind in CHANGES},
 }  # fmt: skip
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from attest.tlog.entry import canonical
+from kbs.decide.authority import RIGHTS
 from kbs.decide.decide import decide
-from kbs.decide.question import ask_explain
-from kbs.model.asset import Principal
+from kbs.decide.people import ask_person
+from kbs.model.asset import Principal, Snapshot
 from kbs.policy.bundle import Bundle, default_bundle
 from kbs.policy.cedar import CedarEngine, PolicyInvalid
 from tests.kbs.decide.questions import question, resource, workload
@@ -30,7 +31,8 @@ BROKEN: dict[str, tuple[str, str]] = {
     "no policy language": ("allow everything", SCHEMA),
     "an attribute that is none": ("permit (principal, action, resource) when { context.danger };", SCHEMA),
     "an attribute of another action": (
-        'permit (principal, action == Sealgate::Action::"explain", resource) when { context.devices < 2 };', SCHEMA,
+        'permit (principal, action == Sealgate::Action::"decisions.explain", resource) when { context.devices < 2 };',
+        SCHEMA,
     ),
     "another type": (
         'permit (principal, action == Sealgate::Action::"release", resource) when { context.devices < "2" };', SCHEMA,
@@ -77,7 +79,7 @@ ASKED: dict[str, tuple[dict[str, Any], bool, tuple[str, ...]]] = {
     ),
     "another platform": ({"workload": workload(platform="tdx")}, False, ("platforms",)),
     "no platform": ({"workload": workload(platform="")}, False, ("platforms",)),
-    "a workload that explains": ({"action": "explain"}, False, ()),
+    "a workload that explains": ({"action": "decisions.explain"}, False, ()),
     "an action nobody knows": ({"action": "destroy"}, False, ()),
     "an action with another's characters": ({"action": 'release"'}, False, ()),
     "a person that releases": ({"workload": None}, False, ()),
@@ -101,7 +103,7 @@ async def test_the_default_policy(name: str) -> None:
     [
         {"action": "destroy"},
         {"workload": None},
-        {"action": "explain"},
+        {"action": "decisions.explain"},
         {"workload": workload(devices=2**63)},
         {"workload": workload(product="\ud800")},
         {"resources": (resource(tier=2**70),)},
@@ -160,6 +162,9 @@ def _person(*roles: str, tenants: tuple[str, ...] = ("acme",)) -> Principal:
     return Principal(id="person-a", key=bytes(32), roles=frozenset(roles), tenants=frozenset(tenants))
 
 
+EMPTY = Snapshot(
+    revision=0, governance=0, assets={}, key_versions={}, profiles={}, references={}, principals={}, locks=()
+)
 # name: (who, in which tenant, allowed)
 PEOPLE: dict[str, tuple[Principal, str, bool]] = {
     "an operator at home": (_person("operator"), "acme", True),
@@ -176,5 +181,6 @@ PEOPLE: dict[str, tuple[Principal, str, bool]] = {
 @pytest.mark.parametrize("name", PEOPLE)
 async def test_who_may_explain(name: str) -> None:
     person, tenant, allowed = PEOPLE[name]
-    asked = ask_explain(person, tenant, simulation=False)
+    right = RIGHTS["sealgate.v1.Decisions/ExplainDecision"]
+    asked = ask_person(person, right, tenant=tenant, name="00", snapshot=EMPTY, simulation=False)
     assert decide(asked, [await CedarEngine(DEFAULT).answer(asked)]).allowed is allowed
