@@ -215,7 +215,7 @@ import attest, clients.workload, sealgate.v1
 for package in (attest, clients.workload, sealgate.v1):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
-import clients.cli.main, clients.cli.keys, clients.cli.sealed, clients.cli.evidence
+import clients.cli.main, clients.cli.keys, clients.cli.seal, clients.cli.unseal, clients.cli.evidence
 from clients.cli.main import main
 """
 WORKS = """

@@ -22,8 +22,8 @@ __all__ = ["Doors", "main", "run"]
 # name: (module, what help says)
 _COMMANDS = {
     "keys": ("clients.cli.keys", "get keys for this machine"),
-    "open": ("clients.cli.sealed", "read a sealed file with a released key"),
-    "seal": ("clients.cli.sealed", "seal a file to a key version's public key"),
+    "open": ("clients.cli.unseal", "read sealed files with a released key"),
+    "seal": ("clients.cli.seal", "seal files to a key version's public key"),
     "evidence": ("clients.cli.evidence", "verify or show attestation evidence, offline"),
     "explain": ("clients.cli.explain", "why a request was refused, for operators"),
     "measure": ("clients.cli.measure", "compute the measurement to expect, offline"),

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -22,13 +22,18 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from clients.workload.age_recipient import ENC_SIZE, KeyPair, NotSealed, Recipient, Tampered, WrongKey
 
+if TYPE_CHECKING:
+    from cryptography.utils import Buffer
+
 __all__ = [
     "CHUNK",
     "MAX_HEADER",
     "NONCE",
+    "TAG",
     "Header",
     "Layout",
     "Payload",
+    "Sealer",
     "Stanza",
     "encode_header",
     "open_file_key",
@@ -39,7 +44,7 @@ __all__ = [
 ]
 
 CHUNK = 65_536  # bytes of plaintext
-_TAG = 16  # bytes that sealing adds to a chunk
+TAG = 16  # bytes that sealing adds to a chunk
 NONCE = 16
 MAX_HEADER = 65_536  # bytes; one mlkem768x25519 stanza makes 1627
 
@@ -118,9 +123,9 @@ def open_file_key(header: Header, identity: KeyPair) -> bytes:
 
 def _wrapped(at: int, stanza: Stanza) -> bytes:
     enc = _canonical(stanza.args[1].encode("ascii"), f"stanza[{at}].enc") if len(stanza.args) == 2 else b""
-    if len(enc) != ENC_SIZE or len(stanza.body) != _FILE_KEY + _TAG:
+    if len(enc) != ENC_SIZE or len(stanza.body) != _FILE_KEY + TAG:
         got = f"{len(stanza.args)}, {len(enc)} and {len(stanza.body)}"
-        raise _no_header(f"stanza[{at}]", f"2 arguments, {ENC_SIZE} bytes, a body of {_FILE_KEY + _TAG}", got)
+        raise _no_header(f"stanza[{at}]", f"2 arguments, {ENC_SIZE} bytes, a body of {_FILE_KEY + TAG}", got)
     return enc + stanza.body
 
 
@@ -135,24 +140,24 @@ class Layout:
     size: int
 
     def __post_init__(self) -> None:
-        least = self.start + max(self.chunks - 1, 0) * (CHUNK + _TAG) + _TAG + (self.chunks > 1)
+        least = self.start + max(self.chunks - 1, 0) * (CHUNK + TAG) + TAG + (self.chunks > 1)
         if self.size < least:
             raise Tampered("SEALED_TRUNCATED", "payload", expected=f"{least} bytes or more", got=self.size)
 
     @property
     def chunks(self) -> int:
         """How many chunks there are, at least one."""
-        return -(-(self.size - self.start) // (CHUNK + _TAG))
+        return -(-(self.size - self.start) // (CHUNK + TAG))
 
     @property
     def plain_size(self) -> int:
         """Bytes of plaintext."""
-        return self.size - self.start - self.chunks * _TAG
+        return self.size - self.start - self.chunks * TAG
 
     def span(self, index: int) -> tuple[int, int]:
         """Offset and length of sealed chunk `index` in the file."""
-        offset = self.start + index * (CHUNK + _TAG)
-        return offset, min(CHUNK + _TAG, self.size - offset)
+        offset = self.start + index * (CHUNK + TAG)
+        return offset, min(CHUNK + TAG, self.size - offset)
 
 
 class Payload:
@@ -177,6 +182,14 @@ class Payload:
             raise Tampered("SEALED_CHUNK", f"chunk[{index}]", expected="this chunk of this file", got="other bytes")
         return opened
 
+    def open_into(self, index: int, sealed: Buffer, into: Buffer) -> None:
+        """As `open_at`, into a buffer of exactly the plaintext's size, which is undefined where this raises."""
+        last = index == self.layout.chunks - 1
+        try:
+            self._aead.decrypt_into(_chunk_nonce(index, last=last), sealed, None, into)
+        except InvalidTag:
+            self.open_at(index, bytes(sealed))
+
     def _open(self, nonce: bytes, sealed: bytes) -> bytes | None:
         try:
             return self._aead.decrypt(nonce, sealed, None)
@@ -184,21 +197,43 @@ class Payload:
             return None
 
 
+class Sealer:
+    """One file while it is sealed: its first piece, and its chunks in any order and from any thread.
+
+    `file_key` and `nonce` MUST be 16 fresh bytes of a CSPRNG each, used for this file only; another length: ValueError.
+    Each index MUST be sealed with one plaintext only: a file that is begun again gets another key.
+    """
+
+    __slots__ = ("_aead", "first")
+
+    def __init__(self, recipient: Recipient, *, file_key: bytes, nonce: bytes) -> None:
+        if len(file_key) != _FILE_KEY or len(nonce) != NONCE:
+            raise ValueError("file key and nonce are 16 bytes each")
+        wrapped = recipient.wrap(file_key)
+        stanza = Stanza(args=(_TYPE, _base64(wrapped[:ENC_SIZE]).decode("ascii")), body=wrapped[ENC_SIZE:])
+        self.first = encode_header([stanza], file_key) + nonce
+        self._aead = ChaCha20Poly1305(_derive(file_key, nonce, b"payload"))
+
+    def seal_at(self, index: int, plain: bytes, *, last: bool) -> bytes:
+        """The sealed chunk `index`; `last` for the file's last chunk and no other."""
+        return self._aead.encrypt(_chunk_nonce(index, last=last), plain, None)
+
+    def seal_into(self, index: int, plain: Buffer, into: Buffer, *, last: bool) -> None:
+        """As `seal_at`, into a buffer that is `TAG` bytes longer than `plain`."""
+        self._aead.encrypt_into(_chunk_nonce(index, last=last), plain, None, into)
+
+
 def seal_pieces(source: BinaryIO, recipient: Recipient, *, file_key: bytes, nonce: bytes) -> Iterator[bytes]:
     """Seal `source` to `recipient`, piece by piece, never holding more than two chunks.
 
-    `file_key` and `nonce` MUST be 16 fresh bytes of a CSPRNG each, used for this file only; another length: ValueError.
+    `file_key` and `nonce` as `Sealer` demands.
     """
-    if len(file_key) != _FILE_KEY or len(nonce) != NONCE:
-        raise ValueError("file key and nonce are 16 bytes each")
-    wrapped = recipient.wrap(file_key)
-    stanza = Stanza(args=(_TYPE, _base64(wrapped[:ENC_SIZE]).decode("ascii")), body=wrapped[ENC_SIZE:])
-    yield encode_header([stanza], file_key) + nonce
-    aead = ChaCha20Poly1305(_derive(file_key, nonce, b"payload"))
+    sealer = Sealer(recipient, file_key=file_key, nonce=nonce)
+    yield sealer.first
     chunk = read_full(source, CHUNK)
     for index in count():
         following = read_full(source, CHUNK)
-        yield aead.encrypt(_chunk_nonce(index, last=not following), chunk, None)
+        yield sealer.seal_at(index, chunk, last=not following)
         if not following:
             return
         chunk = following

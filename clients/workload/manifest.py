@@ -1,9 +1,12 @@
-"""The manifest of a sealed set: which sealed files an asset consists of, each pinned by size and Merkle root.
+"""The manifest of a sealed set: which sealed files an asset consists of, each pinned by size and header, or exactly.
 
-Sources: design.md section 4 (sealing needs no secret, hence a manifest); RFC 6962 section 2.1 (the roots); RFC 8785 as
-narrowed by attest/tlog/canonical.py (the bytes). SHA-256 of the bytes is the asset's `content_digest`.
+Sources: RFC 6962 section 2.1 (the roots); RFC 8785 as narrowed by attest/tlog/canonical.py (the bytes). SHA-256 of the
+bytes is the asset's `content_digest`. `header` is SHA-256 of a file's header and nonce: it fixes the file key, so that
+nobody without that key can make a chunk that opens. `root` is empty, or the Merkle root of the file's pieces: then not
+even who holds the key can. Which of the two and why: docs/decisions/0008-sealed-files-are-pinned-by-their-header.md.
 
-    {"asset":"tenants/t/assets/a","files":[{"path":"a.age","root":"<64 hex>","size":1643}],"v":"sealgate.manifest/1"}
+    {"asset":"tenants/t/assets/a","files":[{"header":"<64 hex>","path":"a","root":"","size":1643}],
+     "v":"sealgate.manifest/1"}                                                     (in one line, without spaces)
 """
 
 from __future__ import annotations
@@ -23,19 +26,19 @@ from kbs.model.names import AssetName, InvalidName
 __all__ = ["MAX_MANIFEST", "TREE_SUFFIX", "VERSION", "Listed", "Manifest"]
 
 VERSION = "sealgate.manifest/1"
-MAX_MANIFEST = 16 * 1024 * 1024  # bytes; about 80,000 files
+MAX_MANIFEST = 16 * 1024 * 1024  # bytes; about 65,000 files
 TREE_SUFFIX = ".tree"  # the sidecar of piece hashes beside each sealed file
 
 _MAX_PATH = 1024  # bytes
 _MAX_COMPONENT = 255  # bytes, as Linux file systems have it
-_ROOT = re.compile("[0-9a-f]{64}")
+_DIGEST = re.compile("[0-9a-f]{64}")
 _MEMBERS = {"v", "asset", "files"}
-_FILE_MEMBERS = {"path", "size", "root"}
+_FILE_MEMBERS = {"path", "size", "header", "root"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One sealed file: where it lies, its size in bytes, the Merkle root of its pieces.
+    """One sealed file: where it lies, its size in bytes, the digest of its header, perhaps the root of its pieces.
 
     `path` is relative, its components printable, none of them `.` or `..`, and it does not end in `.tree`. Raises
     NotSealed MANIFEST_FORMAT.
@@ -43,14 +46,17 @@ class Listed:
 
     path: str
     size: int
-    root: bytes
+    header: bytes
+    root: bytes = b""
 
     def __post_init__(self) -> None:
         _check_path(self.path)
         if not 0 < self.size <= MAX_INTEGER:
             raise _wrong(f"{self.path}: size", f"1 to {MAX_INTEGER}", self.size)
-        if len(self.root) != hashlib.sha256().digest_size:
-            raise _wrong(f"{self.path}: root", "32 bytes", f"{len(self.root)} bytes")
+        if len(self.header) != hashlib.sha256().digest_size:
+            raise _wrong(f"{self.path}: header", "32 bytes", f"{len(self.header)} bytes")
+        if len(self.root) not in {0, hashlib.sha256().digest_size}:
+            raise _wrong(f"{self.path}: root", "none or 32 bytes", f"{len(self.root)} bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +111,10 @@ class Manifest:
 
     def encode(self) -> bytes:
         """The canonical bytes. Raises NotSealed MANIFEST_FORMAT above `MAX_MANIFEST`, and for paths not in NFC."""
-        files = [{"path": each.path, "size": each.size, "root": each.root.hex()} for each in self.files]
+        files = [
+            {"path": each.path, "size": each.size, "header": each.header.hex(), "root": each.root.hex()}
+            for each in self.files
+        ]
         try:
             return canonical({"v": VERSION, "asset": self.asset, "files": files}, limit=MAX_MANIFEST)
         except Malformed as error:
@@ -126,12 +135,18 @@ class Manifest:
 
 def _listed(value: object, path: str) -> Listed:
     members = _members(value, _FILE_MEMBERS, path)
-    name, size, root = members["path"], members["size"], members["root"]
+    name, size = members["path"], members["size"]
     if not isinstance(name, str) or type(size) is not int:
         raise _wrong(path, "a string and an integer", f"{type(name).__name__} and {type(size).__name__}")
-    if not isinstance(root, str) or _ROOT.fullmatch(root) is None:
-        raise _wrong(f"{path}.root", "64 lower-case hexadecimal digits", repr(root))
-    return Listed(path=name, size=size, root=bytes.fromhex(root))
+    header, root = (_digest(members[each], f"{path}.{each}") for each in ("header", "root"))
+    return Listed(path=name, size=size, header=header, root=root)
+
+
+def _digest(value: object, path: str) -> bytes:
+    """The bytes of a digest, or of none; whether there must be one is for `Listed` to say."""
+    if not isinstance(value, str) or (value and _DIGEST.fullmatch(value) is None):
+        raise _wrong(path, "64 lower-case hexadecimal digits", repr(value))
+    return bytes.fromhex(value)
 
 
 def _members(value: object, names: set[str], path: str) -> dict[str, object]:

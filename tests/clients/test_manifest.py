@@ -17,11 +17,12 @@ from clients.workload.manifest import VERSION, Listed, Manifest
 
 ASSET = "tenants/acme/assets/llm-70b"
 ROOT = "ab" * 32
+HEADER = "ef" * 32
 GOOD: dict[str, Any] = {
     "asset": ASSET,
     "files": [
-        {"path": "config.json.age", "root": ROOT, "size": 1700},
-        {"path": "weights/model-00001.safetensors.age", "root": "cd" * 32, "size": 5_000_000_000},
+        {"header": HEADER, "path": "config.json.age", "root": ROOT, "size": 1700},
+        {"header": HEADER, "path": "weights/model-00001.safetensors.age", "root": "", "size": 5_000_000_000},
     ],
     "v": VERSION,
 }
@@ -86,6 +87,10 @@ FORMAT_CASES: dict[str, bytes] = {
     "root in upper case": first(root=ROOT.upper()),
     "root too short": first(root=ROOT[2:]),
     "root of another type": first(root=None),
+    "header in upper case": first(header=HEADER.upper()),
+    "header empty": first(header=""),
+    "header too long": first(header=HEADER + "ef"),
+    "header of another type": first(header=7),
 }
 
 
@@ -123,19 +128,19 @@ PATH_CASES: dict[str, str] = {
 @pytest.mark.parametrize("path", PATH_CASES.values(), ids=PATH_CASES.keys())
 def test_path_refused(path: str) -> None:
     with refused("MANIFEST_FORMAT"):
-        Listed(path=path, size=1, root=bytes(32))
+        Listed(path=path, size=1, header=bytes(32))
 
 
 @pytest.mark.parametrize(
     "path", ["a", "a b", "-", ".hidden", "...", "a/b/c.age", "\u00e9", "\u6a21\u578b.age", "~", "a:b"]
 )
 def test_path_taken(path: str) -> None:
-    manifest = Manifest(asset=ASSET, files=(Listed(path=path, size=1, root=bytes(32)),))
+    manifest = Manifest(asset=ASSET, files=(Listed(path=path, size=1, header=bytes(32)),))
     assert Manifest.parse(manifest.encode()) == manifest
 
 
 def test_a_path_not_in_nfc_has_no_bytes() -> None:
-    manifest = Manifest(asset=ASSET, files=(Listed(path="e\u0301", size=1, root=bytes(32)),))
+    manifest = Manifest(asset=ASSET, files=(Listed(path="e\u0301", size=1, header=bytes(32)),))
     with refused("MANIFEST_FORMAT"):
         manifest.encode()
 
@@ -169,7 +174,7 @@ def test_what_is_built_is_what_is_read(files: dict[str, tuple[int, bytes]]) -> N
     listed = []
     for path, (size, root) in sorted(files.items()):
         try:
-            listed.append(Listed(path=path, size=size, root=root))
+            listed.append(Listed(path=path, size=size, header=root[::-1], root=root if size % 2 else b""))
         except SealedError:
             assert {"", ".", ".."} & set(path.split("/")) or any(each != each.strip() for each in path.split("/"))
     if not listed:

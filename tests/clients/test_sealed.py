@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -27,7 +29,8 @@ from attest.tlog.merkle import leaf_hash, root_of
 from clients.workload import age
 from clients.workload.age_recipient import KeyPair, SealedError
 from clients.workload.manifest import Listed, Manifest
-from clients.workload.sealed import SealedFile, list_file, open_sealed, seal_file
+from clients.workload.sealed import list_file, open_sealed, seal_file
+from clients.workload.sealed_file import SealedFile
 
 CHUNK, WHOLE = age.CHUNK, age.CHUNK + 16
 ASSET = "tenants/acme/assets/llm-70b"
@@ -57,6 +60,10 @@ class Set:
             listed = list_file(sealed, tree, path="w.age")
         self.tree.write_bytes(tree.getvalue())
         self.manifest = Manifest(asset=ASSET, files=(listed,))
+
+    def pin_header(self) -> None:
+        """The manifest pins the header alone."""
+        self.manifest = Manifest(asset=ASSET, files=(replace(self.manifest.files[0], root=b""),))
 
     def patch(self, offset: int, data: bytes) -> None:
         with self.file.open("r+b") as file:
@@ -134,7 +141,8 @@ def test_the_root_is_that_of_the_pieces(made: Set) -> None:
     pieces = [sealed[: made.start], *(made.chunk(index) for index in range(4))]
     assert b"".join(pieces) == sealed
     listed = made.manifest.file("w.age")
-    assert listed == Listed(path="w.age", size=len(sealed), root=root_of([leaf_hash(piece) for piece in pieces]))
+    header, root = hashlib.sha256(pieces[0]).digest(), root_of([leaf_hash(piece) for piece in pieces])
+    assert listed == Listed(path="w.age", size=len(sealed), header=header, root=root)
     assert made.tree.read_bytes() == b"".join(map(leaf_hash, pieces))
     made.relist()
     assert made.manifest.file("w.age") == listed
@@ -173,15 +181,15 @@ HOST_CASES: dict[str, tuple[str, Callable[[Set], object]]] = {
     "cut to nothing": ("MANIFEST_SIZE", lambda made: os.truncate(made.file, 0)),
     "byte appended": ("MANIFEST_SIZE", lambda made: made.file.write_bytes(made.file.read_bytes() + b"x")),
     "version changed": ("SEALED_HEADER", lambda made: made.patch(20, b"2")),
-    "stanza changed": ("MANIFEST_DIGEST", lambda made: made.patch(60, b"AAAA")),
-    "nonce changed": ("MANIFEST_DIGEST", lambda made: made.patch(made.start - 16, bytes(16))),
+    "stanza changed": ("MANIFEST_HEADER", lambda made: made.patch(60, b"AAAA")),
+    "nonce changed": ("MANIFEST_HEADER", lambda made: made.patch(made.start - 16, bytes(16))),
     "chunk changed": ("MANIFEST_DIGEST", lambda made: made.patch(made.start + WHOLE + 5, b"XXXX")),
     "last tag changed": ("MANIFEST_DIGEST", lambda made: made.patch(made.file.stat().st_size - 4, b"XXXX")),
     "chunks swapped": ("MANIFEST_DIGEST", swapped),
     "chunk repeated": ("MANIFEST_DIGEST", lambda made: made.patch(made.start + WHOLE, made.chunk(0))),
     "chunk of another file": ("MANIFEST_DIGEST", chunk_of_another),
-    "sealed anew by a stranger, tree included": ("MANIFEST_DIGEST", lambda made: Set(made.folder, PLAIN)),
-    "sealed anew by a stranger, tree kept": ("MANIFEST_DIGEST", kept_tree),
+    "sealed anew by a stranger, tree included": ("MANIFEST_HEADER", lambda made: Set(made.folder, PLAIN)),
+    "sealed anew by a stranger, tree kept": ("MANIFEST_HEADER", kept_tree),
     "another plaintext under the same file key": ("MANIFEST_DIGEST", other_plaintext),
     "tree changed": ("MANIFEST_DIGEST", other_tree),
     "tree cut": ("MANIFEST_TREE", lambda made: os.truncate(made.tree, 64)),
@@ -196,6 +204,49 @@ def test_what_is_not_listed_is_refused(made: Set, check: str, edit: Callable[[Se
     with refused(check) as caught, made.open() as sealed:
         sealed.readall()
     assert caught.value.path.startswith("w.age: ")
+
+
+# Pinned by its header alone, as `seal` does unless told otherwise: what a host can do without the key.
+HEADER_CASES: dict[str, tuple[str, Callable[[Set], object]]] = {
+    "cut by a byte": HOST_CASES["cut by a byte"],
+    "cut at a chunk": HOST_CASES["cut at a chunk"],
+    "byte appended": HOST_CASES["byte appended"],
+    "stanza changed": HOST_CASES["stanza changed"],
+    "nonce changed": HOST_CASES["nonce changed"],
+    "chunk changed": ("SEALED_CHUNK", lambda made: made.patch(made.start + WHOLE + 5, b"XXXX")),
+    "last tag changed": ("SEALED_CHUNK", lambda made: made.patch(made.file.stat().st_size - 4, b"XXXX")),
+    "chunks swapped": ("SEALED_CHUNK", swapped),
+    "chunk repeated": ("SEALED_CHUNK", lambda made: made.patch(made.start + WHOLE, made.chunk(0))),
+    "chunk of another file": ("SEALED_CHUNK", chunk_of_another),
+    "another version of the file": ("MANIFEST_HEADER", lambda made: Set(made.folder, PLAIN)),
+    "a chunk of another version": ("SEALED_CHUNK", chunk_of_another),
+}
+
+
+@pytest.mark.parametrize(("check", "edit"), HEADER_CASES.values(), ids=HEADER_CASES.keys())
+@pytest.mark.parametrize("tree", [True, False])
+def test_what_a_header_does_not_open_is_refused(
+    made: Set, check: str, edit: Callable[[Set], object], tree: bool
+) -> None:
+    made.pin_header()
+    if not tree:
+        made.tree.unlink()
+    edit(made)
+    for length in (-1, 700):  # whole chunks, and parts of them
+        with refused(check) as caught, made.open() as sealed:
+            while sealed.read(length):
+                pass
+        assert caught.value.path.startswith("w.age: ")
+
+
+def test_what_only_pinned_pieces_refuse(made: Set) -> None:
+    """The difference between the two ways: who has the key can make a chunk that opens."""
+    other_plaintext(made)
+    with refused("MANIFEST_DIGEST"):
+        made.open().readall()
+    made.pin_header()
+    with made.open() as sealed:
+        assert sealed.readall() == b"x" + PLAIN[1:]
 
 
 OWNER_CASES: dict[str, tuple[str, Callable[[Set], object]]] = {
