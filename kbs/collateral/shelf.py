@@ -1,4 +1,4 @@
-"""Collateral that lies ready in a directory, and what `attest` has already verified of it.
+"""Collateral that lies ready in a directory. Nothing is fetched.
 
 Files are DER or PEM as the vendor gives them (`*.crl` are revocation lists, all else certificates). Nothing of it is
 trusted for lying here: `attest` verifies each piece against its pinned roots, once, and validity at every use.
@@ -6,17 +6,17 @@ trusted for lying here: `attest` verifies each piece against its pinned roots, o
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
-from attest.binding import bind
-from attest.evidence import Collateral, CpuEvidence, SnpEvidence, read_certificates
+from attest.errors import AttestError
+from attest.evidence import Collateral, CpuEvidence, read_certificates
 from attest.verify import Kept
+from kbs.collateral.memory import Memory
+from kbs.model.collateral import Gathered, Used, describe
 
 __all__ = ["CollateralUnreadable", "Shelf"]
 
-_KEPT = 4_096
 _MAX_BYTES = 1 << 20
 
 
@@ -25,11 +25,11 @@ class CollateralUnreadable(Exception):
 
 
 class Shelf:
-    """The collateral there is, and a bounded memory of verified chains by the certificates that made them."""
+    """The collateral there is, and a bounded memory of what was verified with it."""
 
     def __init__(self, collateral: Collateral) -> None:
-        self._collateral = collateral
-        self._kept: OrderedDict[bytes, Kept] = OrderedDict()
+        self.collateral = collateral
+        self._memory = Memory()
 
     @classmethod
     def from_directory(cls, directory: Path) -> Shelf:
@@ -46,28 +46,27 @@ class Shelf:
                 certificates += read_certificates(data)
         return cls(Collateral(certificates=tuple(certificates), crls=tuple(crls)))
 
-    def collateral(self) -> Collateral:
-        """What there is."""
-        return self._collateral
+    def ready(self) -> Used:
+        """What there is before anybody asked, as a document with its pieces."""
+        return describe(certificates=self.collateral.certificates, crls=self.collateral.crls)
 
-    def document(self) -> bytes:
-        """All of it as one content-addressed document: the preimage of `collateral_digest`."""
-        return bind("sealgate/v1/collateral", list(self._collateral.certificates), list(self._collateral.crls))
+    def at_hand(self, evidence: CpuEvidence, now: int) -> Gathered:
+        """What there is, with what was verified of it before."""
+        del now
+        return self._memory.recall(evidence) or Gathered(collateral=self.collateral, kept=None)
 
-    def kept(self, evidence: CpuEvidence) -> Kept | None:
-        """What was verified before for evidence with the same certificates."""
-        return self._kept.get(_key(evidence))
+    async def gather(
+        self, evidence: CpuEvidence, failure: AttestError, *, report_data: bytes, now: int
+    ) -> Gathered | None:
+        """None: there is nothing besides what is at hand."""
+        del evidence, failure, report_data, now
+        return None
 
-    def keep(self, evidence: CpuEvidence, kept: Kept) -> None:
-        """Remembers what was verified."""
-        key = _key(evidence)
-        self._kept[key] = kept
-        self._kept.move_to_end(key)
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+    def keep(self, evidence: CpuEvidence, gathered: Gathered, kept: Kept) -> Used:
+        """Remembers what was verified, for the next time, and says what that rested on."""
+        self._memory.remember(evidence, replace(gathered, kept=kept))
+        return self._memory.used(evidence, kept)
 
-
-def _key(evidence: CpuEvidence) -> bytes:
-    """Evidence with the same certificates; a quote's are inside it, so that it is known again by its whole alone."""
-    parts = evidence.certificates if isinstance(evidence, SnpEvidence) else (evidence.quote,)
-    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
+    def stored(self, used: Used) -> None:
+        """What was used is in the store for good."""
+        self._memory.stored(used.digest)

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from attest import binding
 from attest.binding import bind
-from attest.errors import Malformed
+from attest.errors import AttestError, Malformed
 from attest.evidence import CpuEvidence, SnpEvidence
 from attest.profile import Claims, bound_init_data
-from attest.verify import verify
+from attest.verify import Verified, verify
+from kbs.model.collateral import Gathered, Used
 from kbs.model.release import Ask
 from kbs.release.port import Broker
 
@@ -19,17 +20,18 @@ __all__ = ["Authentic", "authenticate"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authentic:
-    """Claims that are proven for this request, with the bytes that prove it."""
+    """Claims that are proven for this request, with the bytes that prove it and what that rested on."""
 
     claims: Claims
     request: bytes
     transcript: bytes
     bound: bytes
     evidence: bytes
+    collateral: Used
 
 
-def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
-    """Raises AttestError at the first failure; nothing is stored but what verified."""
+async def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
+    """Raises AttestError at the first failure, or Unavailable; nothing is stored but what verified."""
     if ask.devices:
         raise Malformed(
             "UNSUPPORTED_EVIDENCE", "attestation.devices", expected="none", got=f"{len(ask.devices)} devices"
@@ -37,16 +39,7 @@ def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
     request = ask.request(broker.deployment)
     transcript = ask.transcript(request.digest())
     bound = binding.bound(transcript)
-    verified = verify(
-        ask.evidence,
-        broker.shelf.collateral(),
-        broker.anchors,
-        report_data=bound,
-        now=_utc(now),
-        revocation="required",
-        kept=broker.shelf.kept(ask.evidence),
-    )
-    broker.shelf.keep(ask.evidence, verified.kept)
+    verified, used = await _verify(ask.evidence, broker, bound, now)
     init_data = bound_init_data(ask.init_data, verified.claims)
     return Authentic(
         claims=replace(verified.claims, init_data=init_data),
@@ -54,7 +47,32 @@ def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
         transcript=transcript,
         bound=bound,
         evidence=_encoded(ask.evidence, ask.init_data),
+        collateral=used,
     )
+
+
+async def _verify(evidence: CpuEvidence, broker: Broker, bound: bytes, now: int) -> tuple[Verified, Used]:
+    """With what is at hand; only if that lacks something, and nothing else is wrong, with what can be fetched."""
+
+    def under(gathered: Gathered) -> tuple[Verified, Used]:
+        verified = verify(
+            evidence,
+            gathered.collateral,
+            broker.anchors,
+            report_data=bound,
+            now=_utc(now),
+            revocation="required",
+            kept=gathered.kept,
+        )
+        return verified, broker.collateral.keep(evidence, gathered, verified.kept)
+
+    try:
+        return under(broker.collateral.at_hand(evidence, now))
+    except AttestError as error:
+        more = await broker.collateral.gather(evidence, error, report_data=bound, now=now)
+        if more is None:
+            raise
+    return under(more)
 
 
 def _encoded(evidence: CpuEvidence, init_data: bytes) -> bytes:

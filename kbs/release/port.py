@@ -7,19 +7,33 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from attest.anchors import Anchors
-from kbs.collateral.shelf import Shelf
+from attest.errors import AttestError
+from attest.evidence import CpuEvidence
+from attest.verify import Kept
 from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.vault import Vault
 from kbs.guard.flood import FloodMeter
 from kbs.log.bodies import Broker as BrokerIdentity
 from kbs.log.signer import CheckpointSigner
 from kbs.model.asset import Snapshot
+from kbs.model.collateral import Gathered, Used
 from kbs.model.decision import EngineAnswer, Question
 from kbs.model.faults import Faults
 from kbs.model.unit import Outcome, Stored, Unit
 from kbs.release.challenge import Challenges
 
-__all__ = ["Broker", "Catalogue", "Clock", "Digests", "Engine", "Faults", "Random", "Store", "UsedChallenges"]
+__all__ = [
+    "Broker",
+    "Catalogue",
+    "Clock",
+    "Collaterals",
+    "Digests",
+    "Engine",
+    "Faults",
+    "Random",
+    "Store",
+    "UsedChallenges",
+]
 
 
 class Store(Protocol):
@@ -44,6 +58,30 @@ class Catalogue(Protocol):
 
     def current(self) -> Snapshot:
         """The catalogue at its present revision."""
+
+
+class Collaterals(Protocol):
+    """What is needed to judge a platform besides its evidence."""
+
+    def ready(self) -> Used:
+        """What lay ready when the broker started."""
+
+    def at_hand(self, evidence: CpuEvidence, now: int) -> Gathered:
+        """What there is without a fetch, with what was verified of it before."""
+
+    async def gather(
+        self, evidence: CpuEvidence, failure: AttestError, *, report_data: bytes, now: int
+    ) -> Gathered | None:
+        """What verification missed, fetched; None if `failure` is nothing that collateral could cure.
+
+        Raises AttestError for evidence that fails a check that needs no collateral, and Unavailable.
+        """
+
+    def keep(self, evidence: CpuEvidence, gathered: Gathered, kept: Kept) -> Used:
+        """Remembers what was verified with what, and says what that rested on."""
+
+    def stored(self, used: Used) -> None:
+        """What was used is in the store for good."""
 
 
 class Engine(Protocol):
@@ -73,7 +111,6 @@ class Digests:
 
     policy: bytes
     engine: bytes
-    collateral: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +121,7 @@ class Broker:
     identity: BrokerIdentity
     anchors: Anchors
     challenges: Challenges
-    shelf: Shelf
+    collateral: Collaterals
     catalogue: Catalogue
     engines: Sequence[Engine]
     vault: Vault

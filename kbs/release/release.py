@@ -39,7 +39,7 @@ async def release(ask: Ask, broker: Broker) -> Answer:
     issued_at = broker.challenges.check(ask.challenge, now, used=used is not None)  # 1
     broker.faults("challenged")
     recipient = open_recipient(ask.suite, ask.recipient_key)
-    authentic = authenticate(ask, broker, now)  # 2, 3
+    authentic = await authenticate(ask, broker, now)  # 2, 3
     broker.faults("verified")
     try:
         if used is not None:
@@ -118,6 +118,7 @@ async def _answer(case: verdict.Case, unit: Unit, outcome: Outcome, started: int
                 raise Unavailable("LOG_UNAVAILABLE")  # our clock is behind the log's: no new challenge would help
             raise Refused("CHALLENGE_EXPIRED", check="CHALLENGE_EXPIRED", expected="at most 120000 ms", got=f"{age} ms")
         case Committed(place=place, over_budget=over_budget):
+            broker.collateral.stored(case.authentic.collateral)
             written = unit.over_budget if over_budget else unit.verdict
             if broker.monotonic() - started > _LATE_MS and broker.used.revision()[0] != case.snapshot.revision:
                 raise Unavailable("STATE_MOVING")

@@ -152,9 +152,10 @@ def unit(case: Case, verdict: Verdict, counted: tuple[Count, ...], issued_at: in
 
 
 def _blobs(case: Case) -> tuple[bytes, ...]:
-    """The preimages of this request's digests; those that all requests share were stored at the start."""
+    """The preimages of this request's digests; those that all requests share, or that are stored, are left out."""
     authentic, judgement = case.authentic, case.judgement
-    return (authentic.transcript, authentic.request, authentic.evidence, judgement.document, judgement.references)
+    own = (authentic.transcript, authentic.request, authentic.evidence, judgement.document, judgement.references)
+    return own + authentic.collateral.blobs
 
 
 def _body(  # what differs between the entries of a release
@@ -194,7 +195,7 @@ def _body(  # what differs between the entries of a release
         transcript=hashlib.sha256(case.authentic.transcript).digest(),
         request=hashlib.sha256(case.authentic.request).digest(),
         evidence=hashlib.sha256(case.authentic.evidence).digest(),
-        collateral=broker.digests.collateral,
+        collateral=case.authentic.collateral.digest,
         policy=broker.digests.policy,
         references=case.judgement.references_digest,
         decision=case.judgement.digest,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from attest.anchors import Anchors
 from kbs.catalog.current import CurrentCatalogue
-from kbs.collateral.shelf import Shelf
 from kbs.custody.file import FileRoot
 from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.vault import Vault
@@ -26,7 +25,7 @@ from kbs.model.unit import Unit, Verdict
 from kbs.policy.bundle import Bundle, default_bundle
 from kbs.policy.cedar import CedarEngine
 from kbs.release.challenge import Challenges
-from kbs.release.port import Broker, Clock, Digests, Random
+from kbs.release.port import Broker, Clock, Collaterals, Digests, Random
 from kbs.serve.build import engine_document
 from kbs.serve.check import ensure_sound
 from kbs.serve.site import CHALLENGE, LOG, PSEUDONYM, Site
@@ -62,7 +61,7 @@ class Running:
 @contextmanager
 def open_site(
     site: Site,
-    shelf: Shelf,
+    collateral: Collaterals,
     anchors: Anchors,
     *,
     bundle: Bundle | None = None,
@@ -86,7 +85,7 @@ def open_site(
         publisher = Publisher(site.log, follower, signer, faults)
         policy = bundle or default_bundle()
         broker, joins = _wire(
-            site, shelf, anchors, policy, vault, signer, reader, door, clock, monotonic, random, faults
+            site, collateral, anchors, policy, vault, signer, reader, door, clock, monotonic, random, faults
         )
         yield Running(
             broker=broker, reader=reader, door=door, vault=vault, publisher=publisher, joined=joins, recheck=sound
@@ -95,7 +94,7 @@ def open_site(
 
 def _wire(
     site: Site,
-    shelf: Shelf,
+    collateral: Collaterals,
     anchors: Anchors,
     bundle: Bundle,
     vault: Vault,
@@ -108,14 +107,14 @@ def _wire(
     faults: Faults,
 ) -> tuple[Broker, Unit]:
     identity = Identity(id=f"broker-{random(8).hex()}", measurement="", simulated=anchors.simulated)
-    documents = (bundle.document(), engine_document(), shelf.document())
-    digests = _digests(documents)
+    policy, engine, ready = bundle.document(), engine_document(), collateral.ready()
+    digests = Digests(policy=hashlib.sha256(policy).digest(), engine=hashlib.sha256(engine).digest())
     broker = Broker(
         deployment=site.deployment,
         identity=identity,
         anchors=anchors,
         challenges=Challenges(vault.broker_keys(CHALLENGE)),
-        shelf=shelf,
+        collateral=collateral,
         catalogue=CurrentCatalogue(reader),
         engines=(CedarEngine(bundle),),
         vault=vault,
@@ -135,11 +134,6 @@ def _wire(
         broker=identity,
         policy=digests.policy,
         engine=digests.engine,
-        collateral=digests.collateral,
+        collateral=ready.digest,
     )
-    return broker, Unit(verdict=Verdict(draft=draft, blobs=documents))
-
-
-def _digests(documents: Sequence[bytes]) -> Digests:
-    policy, engine, collateral = (hashlib.sha256(document).digest() for document in documents)
-    return Digests(policy=policy, engine=engine, collateral=collateral)
+    return broker, Unit(verdict=Verdict(draft=draft, blobs=(policy, engine, *ready.blobs)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
-from attest.errors import AttestError
+from attest.errors import AttestError, NotAuthentic
 from attest.evidence import SnpEvidence
 from attest.verify import verify
 from kbs.collateral.shelf import CollateralUnreadable, Shelf
@@ -30,12 +32,40 @@ def _lay(folder: Path, vendor: amd.Amd) -> None:
 def test_a_report_with_its_vcek_alone_is_verified_with_what_lies_there(tmp_path: Path) -> None:
     _lay(tmp_path, VENDOR)
     shelf, chip = Shelf.from_directory(tmp_path), VENDOR.chip()
-    assert (len(shelf.collateral().certificates), len(shelf.collateral().crls)) == (2, 1)
+    assert (len(shelf.collateral.certificates), len(shelf.collateral.crls)) == (2, 1)
     evidence = SnpEvidence(report=chip.report(DATA), certificates=chip.certificates[:1])
-    verified = verify(evidence, shelf.collateral(), VENDOR.anchors, report_data=DATA, now=NOW, revocation="required")
-    assert shelf.kept(evidence) is None
-    shelf.keep(evidence, verified.kept)
-    assert shelf.kept(evidence) == verified.kept
+    found = shelf.at_hand(evidence, 0)
+    assert found.kept is None
+    verified = verify(evidence, found.collateral, VENDOR.anchors, report_data=DATA, now=NOW, revocation="required")
+    used = shelf.keep(evidence, found, verified.kept)
+    assert shelf.at_hand(evidence, 0).kept == verified.kept
+    pieces = {hashlib.sha256(blob).hexdigest() for blob in used.blobs[1:]}
+    document = json.loads(used.blobs[0])
+    assert hashlib.sha256(used.blobs[0]).digest() == used.digest
+    assert pieces == {*document["certificates"], *document["crls"]}
+    assert len(pieces) == 3
+
+
+def test_what_is_known_to_be_stored_is_not_stored_again(tmp_path: Path) -> None:
+    _lay(tmp_path, VENDOR)
+    shelf = Shelf.from_directory(tmp_path)
+    kept = {}
+    for number in (1, 2):
+        chip = VENDOR.chip(number)
+        evidence = chip.evidence(DATA)
+        found = shelf.at_hand(evidence, 0)
+        verified = verify(evidence, found.collateral, VENDOR.anchors, report_data=DATA, now=NOW, revocation="required")
+        used = shelf.keep(evidence, found, verified.kept)
+        kept[number] = used
+        shelf.stored(used)
+    assert kept[1].digest == kept[2].digest  # each brought its certificates; the list is the same
+    assert (len(kept[1].blobs), kept[2].blobs) == (2, ())
+
+
+async def test_there_is_nothing_to_gather(tmp_path: Path) -> None:
+    evidence = VENDOR.chip().evidence(DATA)
+    failure = NotAuthentic("VEK_MISSING", "certificates", expected="one", got="none")
+    assert await Shelf.from_directory(tmp_path).gather(evidence, failure, report_data=DATA, now=0) is None
 
 
 def test_what_lies_there_is_not_trusted_for_it(tmp_path: Path) -> None:
@@ -43,7 +73,7 @@ def test_what_lies_there_is_not_trusted_for_it(tmp_path: Path) -> None:
     shelf, chip = Shelf.from_directory(tmp_path), OTHER.chip()
     evidence = SnpEvidence(report=chip.report(DATA), certificates=chip.certificates)
     with pytest.raises(AttestError):
-        verify(evidence, shelf.collateral(), VENDOR.anchors, report_data=DATA, now=NOW, revocation="required")
+        verify(evidence, shelf.collateral, VENDOR.anchors, report_data=DATA, now=NOW, revocation="required")
 
 
 def test_what_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
@@ -57,7 +87,7 @@ def test_what_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
 
 def test_the_document_says_which_collateral_it_was(tmp_path: Path) -> None:
     _lay(tmp_path, VENDOR)
-    first = Shelf.from_directory(tmp_path).document()
-    assert Shelf.from_directory(tmp_path).document() == first
+    first = Shelf.from_directory(tmp_path).ready().digest
+    assert Shelf.from_directory(tmp_path).ready().digest == first
     (tmp_path / "milan.crl").unlink()
-    assert Shelf.from_directory(tmp_path).document() != first
+    assert Shelf.from_directory(tmp_path).ready().digest != first

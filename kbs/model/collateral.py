@@ -1,0 +1,68 @@
+"""Collateral as it travels between rooms: what is at hand, what was used, and the document that an entry commits to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from attest.evidence import Collateral
+from attest.tlog.entry import canonical
+from attest.verify import Kept
+
+__all__ = ["Gathered", "Piece", "Used", "describe"]
+
+_MAX_DOCUMENT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One thing that a vendor publishes, as it was received and verified. Times are ms since 1970.
+
+    `name` says what it is (`amd/crl/vcek/Milan`) and stays the same when the vendor issues it anew; `good_until` is the
+    end that the vendor gave it.
+    """
+
+    name: str
+    data: bytes
+    fetched_at: int
+    good_until: int
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the data."""
+        return hashlib.sha256(self.data).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """What evidence is verified with, and what was verified of it before.
+
+    All of it is valid until `until` (ms), and is what there was at `generation` of its keeper.
+    """
+
+    collateral: Collateral
+    kept: Kept | None
+    generation: int = 0
+    until: int = 1 << 62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What a verification rested on. `digest` is the entry's `collateral_digest`.
+
+    `blobs` are its preimage and the pieces that this names, to be stored with the entry; empty once they are known to
+    be stored.
+    """
+
+    digest: bytes
+    blobs: tuple[bytes, ...]
+
+
+def describe(*, certificates: Iterable[bytes] = (), crls: Iterable[bytes] = ()) -> Used:
+    """The document that names each piece by its SHA-256, with the pieces. The same pieces make the same document."""
+    groups = {"certificates": sorted(set(certificates)), "crls": sorted(set(crls))}
+    named = {group: sorted(hashlib.sha256(piece).hexdigest() for piece in pieces) for group, pieces in groups.items()}
+    document = canonical({"v": "sealgate.collateral/1", **named}, limit=_MAX_DOCUMENT)
+    pieces = tuple(piece for group in groups.values() for piece in group)
+    return Used(digest=hashlib.sha256(document).digest(), blobs=(document, *pieces))
