@@ -53,10 +53,14 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One way in which a unit can end: its entry, the blobs its digests stand for, its rows and the reply to store."""
+    """One way in which a unit can end: its entry, what its digests stand for, its rows and the reply to store.
+
+    `own` are documents that no other entry will name, kept beside this one; `blobs` those that others share.
+    """
 
     draft: Draft
     blobs: tuple[bytes, ...] = ()
+    own: tuple[bytes, ...] = ()
     effects: tuple[Effect, ...] = ()
     reply: bytes = b""
 

@@ -99,7 +99,8 @@ def granted(
         effects.append(PutLease(lease_id=lease.lease_id, start=lease.start, end=lease.end, **held))
     return Verdict(
         draft=body.draft(tuple(line.asset for line in lines)),
-        blobs=(*_blobs(case), *preimages),
+        blobs=_blobs(case),
+        own=(*_own(case), *preimages),
         effects=tuple(effects),
         reply=reply.encode_grant(Grant(keys=tuple(keys), lease=lease)),
     )
@@ -134,6 +135,7 @@ def refused(case: Case, reason: str, reasons: Sequence[str], counted: Sequence[C
     return Verdict(
         draft=body.draft(tuple(sorted(known))),
         blobs=_blobs(case),
+        own=_own(case),
         effects=(PutTicket(ticket=case.entry_id, tenant=case.tenant),),
         reply=reply.encode_refusal(reason, case.entry_id),
     )
@@ -152,10 +154,15 @@ def unit(case: Case, verdict: Verdict, counted: tuple[Count, ...], issued_at: in
 
 
 def _blobs(case: Case) -> tuple[bytes, ...]:
-    """The preimages of this request's digests; those that all requests share, or that are stored, are left out."""
-    authentic, judgement = case.authentic, case.judgement
-    own = (authentic.transcript, authentic.request, authentic.evidence, judgement.document, judgement.references)
-    return own + authentic.collateral.blobs
+    """The preimages that other entries may share, but for those that are stored already."""
+    judgement = case.judgement
+    shared = (case.authentic.request, judgement.document, judgement.references)
+    return shared + case.authentic.collateral.blobs
+
+
+def _own(case: Case) -> tuple[bytes, ...]:
+    """The preimages that hold this challenge, hence are this entry's alone."""
+    return (case.authentic.transcript, case.authentic.evidence)
 
 
 def _body(  # what differs between the entries of a release

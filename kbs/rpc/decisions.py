@@ -55,8 +55,8 @@ class DecisionReader(Protocol):
     def entries(self, start: int, end: int) -> list[tuple[int, bytes, bytes]]:
         """(index, leaf, leaf hash)."""
 
-    def blob(self, digest: bytes) -> bytes | None:
-        """Content-addressed bytes."""
+    def document(self, index: int, digest: bytes) -> bytes | None:
+        """What a digest in the entry at `index` stands for."""
 
 
 def methods(broker: Broker, reader: DecisionReader) -> dict[str, Method]:
@@ -95,7 +95,7 @@ async def _log(broker: Broker, allowed: Allowed, tenant: str, ticket: str) -> No
 def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainDecisionResponse:
     leaf = parse_leaf(reader.entries(index, index + 1)[0][1])
     body: Mapping[str, Any] = leaf.body
-    document = reader.blob(bytes.fromhex(body["decision_digest"]))
+    document = reader.document(index, bytes.fromhex(body["decision_digest"]))
     if document is None:
         raise StoreUnavailable(f"the decision behind entry {index} is gone")
     decision: Mapping[str, Any] = parse_canonical(document, limit=MAX_DECISION)

@@ -14,6 +14,7 @@ from kbs.model.effect import Effect, PutBrokerKey, PutKeyMaterial, PutLease, Put
 from kbs.model.log import Placed
 from kbs.model.unit import AlreadyUsed, ChallengeUse, Conflict, Expired, Moved, Unit, Verdict
 from kbs.store import statements as sql
+from kbs.store.documents import pack
 from kbs.store.ledger import GOVERNANCE, Ledger
 from kbs.store.many import Insert
 from kbs.store.port import Batch
@@ -95,6 +96,8 @@ def write(ledger: Ledger, unit: Unit, verdict: Verdict, batch: Batch) -> Written
         ledger.govern(placed.index)
     for blob in verdict.blobs:
         ledger.put(sql.ADD_BLOB, (hashlib.sha256(blob).digest(), blob, placed.index))
+    if verdict.own:
+        ledger.put(sql.ADD_DOCUMENTS, (placed.index, pack(verdict.own)))
     _apply(ledger, verdict.effects, placed.index)
     return Written(unit=unit, placed=placed, reply=verdict.reply, over_budget=verdict is unit.over_budget)
 

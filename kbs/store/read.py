@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from kbs.model.log import LogHead
 from kbs.model.unit import Stored
 from kbs.store import statements as sql
 from kbs.store.connect import SHARD, open_reader
+from kbs.store.documents import unpack
 from kbs.store.errors import StoreUnavailable
 from kbs.store.freeze import refuse_frozen
 from kbs.store.ledger import read_state, read_stored
@@ -78,6 +80,14 @@ class Reader:
         """Content-addressed bytes."""
         row = self._first(sql.GET_BLOB, digest=digest)
         return row[0] if row else None
+
+    def document(self, index: int, digest: bytes) -> bytes | None:
+        """What a digest in the entry at `index` stands for: kept beside that entry, or shared with others."""
+        row = self._first(sql.GET_DOCUMENTS, idx=index)
+        for each in unpack(row[0]) if row else ():
+            if hashlib.sha256(each).digest() == digest:
+                return each
+        return self.blob(digest)
 
     def key_material(self, name: str) -> tuple[str, bytes] | None:
         """(parent, wrapped) of a stored key."""

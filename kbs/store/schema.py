@@ -6,13 +6,15 @@ against mistakes; what protects against people is the log itself.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 __all__ = ["SCHEMA_VERSION", "append_only_triggers", "ddl", "tables"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 tables = MetaData()
 
@@ -40,6 +42,7 @@ log_entry = _table("log_entry", _int("idx", key=True), _bytes("leaf"), _bytes("l
 log_root = _table("log_root", _int("size", key=True), _bytes("root"), _int("committed_at"))
 chain_head = _table("chain_head", _text("chain", key=True), _int("idx"), _int("seq"), rowid=False)
 blob = _table("blob", _bytes("digest", key=True), _bytes("data"), _int("idx"))
+entry_document = _table("entry_document", _int("idx", key=True), _bytes("data"))
 state = _table("state", _int("id", key=True), _int("revision"), _int("governance"))
 object_ = _table(
     "object",
@@ -92,11 +95,15 @@ def ddl() -> list[str]:
     return statements
 
 
-def append_only_triggers() -> dict[str, str]:
-    """Name and statement of each trigger that refuses to change what is only ever added to."""
+def append_only_triggers(*, without: Collection[str] = ()) -> dict[str, str]:
+    """Name and statement of each trigger that refuses to change what is only ever added to.
+
+    `without` are tables that a store does not have, since its schema is older.
+    """
     return {
         f"{name}_no_{verb.lower()}": f"CREATE TRIGGER {name}_no_{verb.lower()} BEFORE {verb} ON {name} "
         f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
-        for name in (log_entry.name, log_root.name, blob.name)
+        for name in (log_entry.name, log_root.name, blob.name, entry_document.name)
+        if name not in without
         for verb in ("UPDATE", "DELETE")
     }

@@ -12,6 +12,7 @@ from kbs.store.many import Find, Insert
 __all__ = [
     "ADD_BLOB",
     "ADD_CHALLENGE",
+    "ADD_DOCUMENTS",
     "ADD_ENTRY",
     "ADD_HEAD",
     "ADD_MEMBER",
@@ -25,6 +26,7 @@ __all__ = [
     "FIND_OBJECTS",
     "GET_BLOB",
     "GET_CHALLENGE",
+    "GET_DOCUMENTS",
     "GET_ENTRIES",
     "GET_HEAD",
     "GET_KEY",
@@ -72,6 +74,7 @@ ADD_HEAD = _add(s.log_head)
 ADD_STATE = _add(s.state)
 ADD_ROOT = _add(s.log_root)
 ADD_ENTRY = Insert(s.log_entry)
+ADD_DOCUMENTS = Insert(s.entry_document)
 ADD_BLOB = Insert(s.blob, "OR IGNORE")
 ADD_CHALLENGE = Insert(s.challenge_used)
 ADD_MEMBER = Insert(s.meter_member)
@@ -93,6 +96,7 @@ GET_HEAD = _get(s.log_head, "size", "root", "frontier", "last_time", by=("shard"
 GET_STATE = _get(s.state, "revision", "governance", by=("id",))
 GET_ROOT = _get(s.log_root, "root", by=("size",))
 GET_BLOB = _get(s.blob, "data", by=("digest",))
+GET_DOCUMENTS = _get(s.entry_document, "data", by=("idx",))
 GET_KEY = _get(s.key_material, "parent", "wrapped", by=("name",))
 GET_TICKET = _get(s.ticket, "tenant", "idx", by=("ticket",))
 BROKER_KEYS = _get(s.broker_key, "serial", "not_before", "wrapped", by=("purpose",))

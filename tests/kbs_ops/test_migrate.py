@@ -1,4 +1,4 @@
-"""Migrations, with a pretend set over the only schema there is: forward, whole or not at all, the log untouched."""
+"""Migrations, the real ones and a pretend pair after them: forward, whole or not at all, the log untouched."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 from kbs.log.sequence import LogSequencer
 from kbs.model.unit import Unit, Verdict
+from kbs.store.backup import restore
 from kbs.store.connect import open_any, open_reader, open_writer
 from kbs.store.door import WriteDoor
 from kbs.store.errors import LogFrozen, StoreUnavailable, StoreUnusable
@@ -28,8 +29,9 @@ from kbs.store.selfcheck import check_store
 from tests.kbs_ops.hands import NOW, Clock, command, rows
 from tests.kbs_ops.test_selfcheck import ORIGIN, _draft, fill
 
+BASE = SCHEMA_VERSION
 EXPAND = Migration(
-    version=2,
+    version=BASE + 1,
     what="leases say when they were renewed",
     phase=Phase.EXPAND,
     statements=(
@@ -38,7 +40,9 @@ EXPAND = Migration(
         "INSERT INTO note SELECT idx, 'entry' FROM log_entry",
     ),
 )
-CONTRACT = Migration(version=3, what="notes go again", phase=Phase.CONTRACT, after=2, statements=("DROP TABLE note",))
+CONTRACT = Migration(
+    version=BASE + 2, what="notes go again", phase=Phase.CONTRACT, after=BASE + 1, statements=("DROP TABLE note",)
+)
 STEPS = (EXPAND, CONTRACT)
 SIZE = 25
 
@@ -65,13 +69,62 @@ def test_the_release_has_the_migrations_that_its_schema_needs() -> None:
     assert [each.version for each in pending(1, MIGRATIONS)] == list(range(2, SCHEMA_VERSION + 1))
 
 
+def _columns(path: Path) -> dict[str, Any]:
+    """What a schema is, apart from how its statements are spelled: a column that was added stands elsewhere in them."""
+    shape: dict[str, Any] = {}
+    for name, kind, _, strict, without_rowid in rows(
+        path, "SELECT name, type, ncol, strict, wr FROM pragma_table_list WHERE schema = 'main' ORDER BY name"
+    ):
+        columns = {c[1]: c[2:] for c in rows(path, f"PRAGMA table_info({name})")}
+        keys = [key[2:] for key in rows(path, f"PRAGMA foreign_key_list({name})")]
+        shape[name] = (kind, strict, without_rowid, columns, keys)
+    indexes = "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'index' ORDER BY name"
+    shape["indexes"] = [(*index, rows(path, f"PRAGMA index_info({index[0]})")) for index in rows(path, indexes)]
+    shape["triggers"] = rows(path, "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY name")
+    return shape
+
+
+def first_schema(path: Path, log_of: Path) -> Path:
+    """A store as the first version made it, with the log of `log_of` in it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript((Path(__file__).parent / "schema_1.sql").read_text("utf-8"))
+        connection.execute("ATTACH ? AS source", (str(log_of),))
+        for table in ("log_head", "log_entry", "log_root", "chain_head", "state"):
+            connection.execute(f"INSERT INTO main.{table} SELECT * FROM source.{table}")  # names of ours
+        connection.execute("PRAGMA journal_mode = WAL")
+    return path
+
+
+def test_the_migrations_of_this_release_lead_to_its_schema(store: Path) -> None:
+    """From the first schema, with a log in it: the tables, indexes and triggers of a store that is made anew."""
+    old = first_schema(store.with_name("old.db"), store)
+    assert (version_of(old), _sound(old)) == (1, True)
+    before = _log(old)
+    assert migrate(old, MIGRATIONS) == 1
+    assert version_of(old) == SCHEMA_VERSION
+    assert _columns(old) == _columns(store)
+    assert _log(old) == before
+    assert _sound(old)
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_backup_of_each_older_schema_is_restored_and_goes_on(store: Path, version: int) -> None:
+    old = first_schema(store.with_name("old.db"), store)
+    migrate(old, MIGRATIONS, target=version)
+    restored = store.with_name("restored.db")
+    assert restore(old, restored).schema == version
+    migrate(restored, MIGRATIONS)
+    fill(restored, SIZE + 3)
+    assert _sound(restored)
+
+
 def test_a_filled_store_goes_forward_and_keeps_its_log(store: Path) -> None:
     before = _log(store)
-    assert migrate(store, STEPS[:1], target=2) == 1
-    assert (version_of(store), rows(store, "SELECT count(*) FROM note")) == (2, [(SIZE,)])
-    assert migrate(store, STEPS, target=3) == 2
-    assert version_of(store) == 3
-    assert migrate(store, STEPS, target=3) == 3
+    assert migrate(store, STEPS[:1], target=BASE + 1) == BASE
+    assert (version_of(store), rows(store, "SELECT count(*) FROM note")) == (BASE + 1, [(SIZE,)])
+    assert migrate(store, STEPS, target=BASE + 2) == BASE + 1
+    assert version_of(store) == BASE + 2
+    assert migrate(store, STEPS, target=BASE + 2) == BASE + 2
     assert _log(store) == before
     assert _sound(store)
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -81,28 +134,29 @@ def test_a_filled_store_goes_forward_and_keeps_its_log(store: Path) -> None:
 
 
 def test_both_steps_at_once(store: Path) -> None:
-    assert migrate(store, STEPS, target=3) == 1
-    assert version_of(store) == 3
+    assert migrate(store, STEPS, target=BASE + 2) == BASE
+    assert version_of(store) == BASE + 2
 
 
 @pytest.mark.parametrize(
-    ("point", "left"), [("migrating-2", 1), ("migrated-2", 1), ("migrating-3", 2), ("migrated-3", 2)]
+    ("point", "left"),
+    [(f"{point}-{BASE + step}", BASE + step - 1) for step in (1, 2) for point in ("migrating", "migrated")],
 )
 def test_a_crash_in_the_middle_leaves_the_version_before(store: Path, point: str, left: int) -> None:
     before = _log(store)
     program = (
         "import os, signal, sys; from pathlib import Path; from kbs.store.migrate import migrate\n"
-        "from tests.kbs_ops.test_migrate import STEPS\n"
+        "from tests.kbs_ops.test_migrate import BASE, STEPS\n"
         "def die(point):\n    if point == sys.argv[2]: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "migrate(Path(sys.argv[1]), STEPS, target=3, faults=die)"
+        "migrate(Path(sys.argv[1]), STEPS, target=BASE + 2, faults=die)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(store), point], check=False, cwd=os.getcwd())
     assert done.returncode == -signal.SIGKILL
     assert version_of(store) == left
     assert _log(store) == before
     assert _sound(store)
-    assert migrate(store, STEPS, target=3) == left
-    assert version_of(store) == 3
+    assert migrate(store, STEPS, target=BASE + 2) == left
+    assert version_of(store) == BASE + 2
 
 
 # name: (a step that must not be taken, what is said of it)
@@ -122,12 +176,12 @@ HARMFUL = {
 def test_a_step_that_harms_is_rolled_back(store: Path, name: str) -> None:
     statements, error = HARMFUL[name]
     contract = any(s.startswith("DROP") for s in statements)
-    phase, after = (Phase.CONTRACT, 1) if contract else (Phase.EXPAND, None)
-    step = Migration(version=2, what=name, phase=phase, statements=statements, after=after)
+    phase, after = (Phase.CONTRACT, BASE) if contract else (Phase.EXPAND, None)
+    step = Migration(version=BASE + 1, what=name, phase=phase, statements=statements, after=after)
     before = _log(store)
     with pytest.raises(error, match="rolled back"):
-        migrate(store, [step], target=2)
-    assert version_of(store) == 1
+        migrate(store, [step], target=BASE + 1)
+    assert version_of(store) == BASE
     assert _log(store) == before
     assert _sound(store)
 
@@ -155,22 +209,22 @@ def test_what_a_migration_cannot_be(name: str) -> None:
 
 def test_gaps_and_doubles_are_refused() -> None:
     with pytest.raises(MigrationInvalid):
-        pending(1, [CONTRACT], 3)
+        pending(BASE, [CONTRACT], BASE + 2)
     with pytest.raises(MigrationInvalid):
-        pending(1, [EXPAND, EXPAND], 2)
+        pending(BASE, [EXPAND, EXPAND], BASE + 1)
 
 
 def test_never_back(store: Path) -> None:
-    migrate(store, STEPS, target=3)
+    migrate(store, STEPS, target=BASE + 2)
     with pytest.raises(StoreUnusable, match="never migrated back"):
-        migrate(store, STEPS, target=2)
+        migrate(store, STEPS, target=BASE + 1)
     for connect in (open_writer, open_reader, Reader):
         with pytest.raises(StoreUnusable, match=r"sealgate-broker restore --backup FILE --directory"):
             connect(store)
 
 
 def test_an_older_store_names_the_command(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kbs.store.connect.SCHEMA_VERSION", 2)
+    monkeypatch.setattr("kbs.store.connect.SCHEMA_VERSION", BASE + 1)
     with pytest.raises(StoreUnusable, match=f"sealgate-broker migrate --directory {store.parent} --dry-run"):
         open_writer(store)
 
@@ -178,17 +232,17 @@ def test_an_older_store_names_the_command(store: Path, monkeypatch: pytest.Monke
 def test_what_is_no_store_is_not_migrated(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     with pytest.raises(StoreUnusable):
-        migrate(path, STEPS, target=3)
+        migrate(path, STEPS, target=BASE + 2)
     rows(path, "CREATE TABLE t (x)")
     with pytest.raises(StoreUnusable, match="not a store"):
-        migrate(path, STEPS, target=3)
+        migrate(path, STEPS, target=BASE + 2)
 
 
 def test_a_frozen_store_is_evidence_and_not_migrated(store: Path) -> None:
     write_mark(store, Mark(at=NOW, reason="test"))
     with pytest.raises(LogFrozen):
-        migrate(store, STEPS, target=3)
-    assert version_of(store) == 1
+        migrate(store, STEPS, target=BASE + 2)
+    assert version_of(store) == BASE
 
 
 async def test_a_broker_of_the_old_schema_writes_no_more(tmp_path: Path) -> None:
@@ -199,8 +253,8 @@ async def test_a_broker_of_the_old_schema_writes_no_more(tmp_path: Path) -> None
     create(path, LogSequencer(ORIGIN).empty())
     door = WriteDoor(path, LogSequencer(ORIGIN), Clock(NOW))
     await door.commit([make])
-    migrate(path, STEPS[:1], target=2)
-    with pytest.raises(StoreUnavailable, match="schema 2 meanwhile; restart"):
+    migrate(path, STEPS[:1], target=BASE + 1)
+    with pytest.raises(StoreUnavailable, match=f"schema {BASE + 1} meanwhile; restart"):
         await door.commit([make])
     door.close()
     assert rows(path, "SELECT count(*) FROM log_entry") == [(1,)]
@@ -210,14 +264,18 @@ def test_the_command(store: Path) -> None:
     site = store.parent
     nothing = command("migrate", "--directory", site)
     assert (nothing.code, "Nothing to do" in nothing.out) == (0, True)
-    dry = command("migrate", "--directory", site, "--dry-run", migrations=STEPS, schema=3)
+    dry = command("migrate", "--directory", site, "--dry-run", migrations=STEPS, schema=BASE + 2)
     assert dry.code == 0
-    for statement in (*EXPAND.statements, *CONTRACT.statements, "PRAGMA user_version = 3"):
+    for statement in (*EXPAND.statements, *CONTRACT.statements, f"PRAGMA user_version = {BASE + 2}"):
         assert statement in dry.out
-    assert version_of(store) == 1
-    done = command("migrate", "--directory", site, "--json", migrations=STEPS, schema=3)
+    assert version_of(store) == BASE
+    done = command("migrate", "--directory", site, "--json", migrations=STEPS, schema=BASE + 2)
     document = json.loads(done.out)
-    assert (document["from"], document["to"], [s["phase"] for s in document["steps"]]) == (1, 3, ["expand", "contract"])
-    assert version_of(store) == 3
+    assert (document["from"], document["to"], [s["phase"] for s in document["steps"]]) == (
+        BASE,
+        BASE + 2,
+        ["expand", "contract"],
+    )
+    assert version_of(store) == BASE + 2
     assert command("migrate", "--directory", site).code == 5
     assert command("migrate", "--directory", site / "none").code == 2

@@ -135,8 +135,9 @@ def _told() -> tuple[int, int, int, int, int]:
         reader = Reader(Site(directory=directory, deployment=ORIGIN).store)
         try:
             leaves = list(reader.leaves(0, reader.head().size))
-            digests = [d for leaf in leaves for d in digests_of(parse_leaf(leaf).body)]
-            missing = sum(reader.blob(digest) is None for digest in digests)
+            parsed = [parse_leaf(leaf) for leaf in leaves]
+            digests = [(each.header.i, digest) for each in parsed for digest in digests_of(each.body)]
+            missing = sum(reader.document(index, digest) is None for index, digest in digests)
         finally:
             reader.close()
         texts = [*leaves, out.getvalue().encode(), (directory / "broker.err").read_bytes()]

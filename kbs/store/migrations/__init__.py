@@ -1,13 +1,15 @@
-"""The migrations of this release, oldest first. Version 1 is the first schema, so that there are none yet.
+"""The migrations of this release, oldest first. Version 1 is the first schema.
 
 A new one is a module of its own here, `m0002_what_it_does.py`, with one `MIGRATION`, listed below; `SCHEMA_VERSION` in
-kbs/store/schema.py is the version of the last, and `ddl()` there makes what all of them together lead to.
+kbs/store/schema.py is the version of the last, and `ddl()` there makes what all of them together lead to; a test holds
+the two together. Until a version has left this repository its step may still be renumbered.
 """
 
 from __future__ import annotations
 
 from kbs.store.migrate import Migration
+from kbs.store.migrations.m0002_documents_of_an_entry import MIGRATION as DOCUMENTS_OF_AN_ENTRY
 
 __all__ = ["MIGRATIONS"]
 
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (DOCUMENTS_OF_AN_ENTRY,)

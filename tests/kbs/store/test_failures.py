@@ -17,6 +17,7 @@ from kbs.store.connect import create, open_reader, open_writer
 from kbs.store.door import WriteDoor
 from kbs.store.errors import LogFrozen, StoreUnavailable, StoreUnusable
 from kbs.store.read import Reader
+from kbs.store.schema import SCHEMA_VERSION
 from tests.kbs.store.opened import ORIGIN, Connecting, challenge, check_log, committed, make_store, opened, rows, unit
 
 
@@ -193,7 +194,7 @@ def _older(path: Path) -> None:
 
 
 def _newer(path: Path) -> None:
-    _write(make_store(path), "PRAGMA user_version = 2")
+    _write(make_store(path), f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
 
 # name: what lies at the path
