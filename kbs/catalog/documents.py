@@ -16,12 +16,14 @@ from attest.profile import Profile
 from attest.reference import ReferenceSet
 from attest.tlog.entry import parse_canonical
 from kbs.model.asset import Asset, KeyVersion, Lock, NamedProfile, NamedReferences, Principal
+from kbs.model.enrolment import ENROLMENT_LIFE_MS, ROLES, Enrolment, enrolment_name
 from kbs.model.names import PURPOSE, TENANT, AssetName, InvalidName
 from kbs.model.tier import TIERS
 
 __all__ = [
     "DocumentInvalid",
     "read_asset",
+    "read_enrolment",
     "read_key_version",
     "read_lock",
     "read_principal",
@@ -30,7 +32,6 @@ __all__ = [
 ]
 
 KINDS = frozenset({"weights", "dataset", "checkpoint", "output", "tokenizer"})
-_ROLES = frozenset({"operator", "auditor"})
 _PUBLIC_KEY = 1_216
 
 
@@ -188,7 +189,7 @@ def read_principal(data: bytes) -> Principal:
     """`sealgate.principal/1`: a pseudonym, the SHA-256 of the client key's SubjectPublicKeyInfo, roles and tenants."""
     d = _fields(data, "sealgate.principal/1", "id", "key_sha256", "roles", "tenants")
     roles = _texts(d, "roles")
-    _want(set(roles) <= _ROLES, "roles", f"among {sorted(_ROLES)}", roles)
+    _want(set(roles) <= ROLES, "roles", f"among {sorted(ROLES)}", roles)
     return Principal(
         id=_text(d, "id"),
         key=_hex(d, "key_sha256", 32),
@@ -202,3 +203,19 @@ def read_lock(data: bytes) -> Lock:
     d = _fields(data, "sealgate.lock/1", "name", "target")
     _want(d["target"] == "" or _lockable(d["target"]), "target", "an asset's name, a tenant's, or empty", d["target"])
     return Lock(name=_text(d, "name"), target=d["target"])
+
+
+def read_enrolment(data: bytes) -> Enrolment:
+    """`sealgate.enrolment/1`: the digest of a code, and what its bearer becomes, until when."""
+    d = _fields(data, "sealgate.enrolment/1", "name", "code_sha256", "principal", "roles", "tenants", "expires")
+    roles, code = _texts(d, "roles"), _hex(d, "code_sha256", 32)
+    _want(set(roles) <= ROLES, "roles", f"among {sorted(ROLES)}", roles)
+    _want(d["name"] == enrolment_name(code), "name", "made from code_sha256", d["name"])
+    return Enrolment(
+        name=str(d["name"]),
+        code_sha256=code,
+        principal=_text(d, "principal"),
+        roles=frozenset(roles),
+        tenants=frozenset(_texts(d, "tenants")),
+        expires=_int(d, "expires", ENROLMENT_LIFE_MS, (1 << 53) - 1),
+    )

@@ -8,13 +8,15 @@ from typing import Any
 from kbs.catalog import documents as read
 from kbs.catalog.port import ObjectReader
 from kbs.model.asset import Asset, KeyVersion, Lock, NamedProfile, NamedReferences, Object, Principal, Snapshot
+from kbs.model.enrolment import Enrolment
 
 __all__ = ["load", "read_object"]
 
-Reading = Asset | KeyVersion | NamedProfile | NamedReferences | Principal | Lock
+Reading = Asset | Enrolment | KeyVersion | NamedProfile | NamedReferences | Principal | Lock
 
 _KINDS: Mapping[str, Callable[[bytes], Reading]] = {
     "asset": read.read_asset,
+    "enrolment": read.read_enrolment,
     "key-version": read.read_key_version,
     "lock": read.read_lock,
     "principal": read.read_principal,
@@ -57,6 +59,7 @@ def load(reader: ObjectReader) -> Snapshot:
         profiles={p.name: p for p in found["profile"]},
         references={r.name: r for r in found["reference-set"]},
         principals={p.key: p for p in found["principal"]},
+        enrolments={e.name: e for e in found["enrolment"]},
         locks=tuple(lock for lock in found["lock"] if lock.target),
         objects=objects,
     )

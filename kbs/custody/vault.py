@@ -7,13 +7,13 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from kbs.custody.envelope import KEY_SIZE, WrapInvalid, unwrap, wrap
-from kbs.custody.file import Root
 from kbs.custody.port import KeyReader
+from kbs.custody.root import Root
 from kbs.custody.secret import Secret
 from kbs.model.effect import PutBrokerKey, PutKeyMaterial
 from kbs.model.names import AssetName
 
-__all__ = ["Vault"]
+__all__ = ["Vault", "broker_context"]
 
 _KEPT = 1_024
 _LEVELS = 2  # an asset's key-encryption key and its tenant's
@@ -49,16 +49,16 @@ class Vault:
         name = asset.key_version(version)
         yield PutKeyMaterial(name=name, parent=asset_kek, wrapped=wrap(kek, name, private))
 
-    def broker_keys(self, purpose: str) -> list[tuple[int, Secret]]:
-        """(not_before, key) of a purpose, oldest first; raises WrapInvalid."""
+    def broker_keys(self, purpose: str, newest: int = 0) -> list[tuple[int, Secret]]:
+        """(not_before, key) of a purpose, oldest first, of all or of the `newest`; raises WrapInvalid."""
         return [
-            (not_before, self._root.unwrap(_broker_context(purpose, serial), wrapped))
-            for serial, not_before, wrapped in self._reader.broker_keys(purpose)
+            (not_before, self._root.unwrap(broker_context(purpose, serial), wrapped))
+            for serial, not_before, wrapped in self._reader.broker_keys(purpose)[-newest:]
         ]
 
-    def new_broker_key(self, purpose: str, serial: int, not_before: int) -> PutBrokerKey:
-        """The row of a new key of the broker's own: 32 random bytes."""
-        wrapped = self._root.wrap(_broker_context(purpose, serial), Secret(os.urandom(KEY_SIZE)))
+    def new_broker_key(self, purpose: str, serial: int, not_before: int, secret: Secret | None = None) -> PutBrokerKey:
+        """The row of a new key of the broker's own: 32 random bytes, unless the key is given."""
+        wrapped = self._root.wrap(broker_context(purpose, serial), secret or Secret(os.urandom(KEY_SIZE)))
         return PutBrokerKey(purpose=purpose, serial=serial, not_before=not_before, wrapped=wrapped)
 
     def _kek(self, name: str, below: int = _LEVELS) -> Secret:
@@ -86,5 +86,6 @@ def _kek_names(asset: AssetName) -> tuple[str, str]:
     return f"tenants/{asset.tenant}/kek", f"{asset}/kek"
 
 
-def _broker_context(purpose: str, serial: int) -> str:
+def broker_context(purpose: str, serial: int) -> str:
+    """What a broker key's wrap is bound to."""
     return f"broker/{purpose}/{serial}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from attest.profile import Profile
 from attest.reference import ReferenceSet
+from kbs.model.enrolment import Enrolment
 from kbs.model.names import AssetName
 from kbs.model.tier import TIERS, TierRule
 
@@ -118,6 +119,7 @@ class Snapshot:
     principals: Mapping[bytes, Principal]
     locks: tuple[Lock, ...]
     objects: Mapping[str, Object] = field(default_factory=dict)
+    enrolments: Mapping[str, Enrolment] = field(default_factory=dict)
 
     def locked(self, asset: AssetName) -> bool:
         """True if a lock names the asset or its tenant."""

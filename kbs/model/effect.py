@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Effect", "PutBrokerKey", "PutKeyMaterial", "PutLease", "PutObject", "PutTicket"]
+__all__ = [
+    "Effect",
+    "PutBrokerKey",
+    "PutKeyMaterial",
+    "PutLease",
+    "PutObject",
+    "PutTicket",
+    "ReplaceBrokerKey",
+    "ReplaceKeyMaterial",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +48,25 @@ class PutBrokerKey:
     wrapped: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ReplaceKeyMaterial:
+    """The same key wrapped anew, when what wraps it changes. Custody alone makes these, with the broker stopped."""
+
+    name: str
+    parent: str
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ReplaceBrokerKey:
+    """The same key of the broker's own wrapped anew, under another root."""
+
+    purpose: str
+    serial: int
+    not_before: int
+    wrapped: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutLease:
     """A lease as granted; times in ms since 1970."""
@@ -58,4 +86,4 @@ class PutTicket:
     tenant: str
 
 
-Effect = PutObject | PutKeyMaterial | PutBrokerKey | PutLease | PutTicket
+Effect = PutObject | PutKeyMaterial | PutBrokerKey | ReplaceKeyMaterial | ReplaceBrokerKey | PutLease | PutTicket

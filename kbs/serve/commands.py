@@ -6,13 +6,17 @@ Exit codes are part of the API: 0 ok, 2 usage, 5 unavailable, 10 the log is not 
 from __future__ import annotations
 
 import argparse
+import getpass
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kbs.serve import cmd_config, cmd_incident, cmd_store, cmd_web
+from kbs.custody.envelope import WrapInvalid
+from kbs.custody.root import RootUnusable
+from kbs.serve import cmd_config, cmd_custody, cmd_incident, cmd_init, cmd_store, cmd_web
 from kbs.serve.config.load import ConfigInvalid
+from kbs.serve.lock import Busy
 from kbs.serve.site import Site
 from kbs.store.backup import Exists
 from kbs.store.errors import LogFrozen, StoreUnavailable, StoreUnusable
@@ -37,12 +41,17 @@ class Usage(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """What a command reaches the world through, and the migrations of this release."""
+    """What a command reaches the world through, and the migrations of this release.
+
+    `credentials` is where systemd put the unit's credentials; `ask` asks a person for a passphrase, unseen.
+    """
 
     clock: Clock
     say: Callable[[str], object]
     migrations: Sequence[Migration] = MIGRATIONS
     schema: int = SCHEMA_VERSION
+    credentials: Path | None = None
+    ask: Callable[[str], str] = getpass.getpass
 
 
 def main(arguments: Sequence[str], doors: Doors) -> int:
@@ -61,7 +70,7 @@ def main(arguments: Sequence[str], doors: Doors) -> int:
         return _fail(str(error), USAGE)
     except LogFrozen as error:
         return _fail(f"FROZEN: {error}", FROZEN)
-    except (StoreUnavailable, StoreUnusable, MigrationInvalid) as error:
+    except (StoreUnavailable, StoreUnusable, MigrationInvalid, RootUnusable, WrapInvalid, Busy) as error:
         return _fail(str(error), UNAVAILABLE)
     except BrokenPipeError:
         return UNAVAILABLE  # whoever stopped reading has not seen how it went
@@ -91,6 +100,6 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for module in (cmd_config, cmd_store, cmd_incident, cmd_web):
+    for module in (cmd_init, cmd_config, cmd_custody, cmd_store, cmd_incident, cmd_web):
         module.register(subparsers)
     return parser

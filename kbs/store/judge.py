@@ -10,7 +10,16 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kbs.model.effect import Effect, PutBrokerKey, PutKeyMaterial, PutLease, PutObject, PutTicket
+from kbs.model.effect import (
+    Effect,
+    PutBrokerKey,
+    PutKeyMaterial,
+    PutLease,
+    PutObject,
+    PutTicket,
+    ReplaceBrokerKey,
+    ReplaceKeyMaterial,
+)
 from kbs.model.log import Placed
 from kbs.model.unit import AlreadyUsed, ChallengeUse, Conflict, Expired, Moved, Unit, Verdict
 from kbs.store import statements as sql
@@ -29,6 +38,8 @@ _EFFECTS: Mapping[type[Effect], Insert] = {
     PutObject: sql.PUT_OBJECT,
     PutKeyMaterial: sql.PUT_KEY,
     PutBrokerKey: sql.PUT_BROKER_KEY,
+    ReplaceKeyMaterial: sql.REPLACE_KEY,
+    ReplaceBrokerKey: sql.REPLACE_BROKER_KEY,
     PutLease: sql.PUT_LEASE,
     PutTicket: sql.PUT_TICKET,
 }

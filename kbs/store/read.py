@@ -98,6 +98,14 @@ class Reader:
         """(serial, not_before, wrapped) of a purpose's keys, oldest first."""
         return sorted(self._all(sql.BROKER_KEYS, purpose=purpose))
 
+    def keys_below(self, parent: str) -> list[tuple[str, bytes]]:
+        """(name, wrapped) of the keys that `parent` wraps; the empty name is the root's."""
+        return self._all(sql.GET_KEYS_BELOW, parent=parent)
+
+    def all_broker_keys(self) -> list[tuple[str, int, int, bytes]]:
+        """(purpose, serial, not_before, wrapped) of every key of the broker's own."""
+        return sorted(self._all(sql.ALL_BROKER_KEYS))
+
     def ticket(self, ticket: str) -> tuple[str, int] | None:
         """(tenant, index) of the entry behind a ticket."""
         row = self._first(sql.GET_TICKET, ticket=ticket)

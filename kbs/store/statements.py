@@ -18,6 +18,7 @@ __all__ = [
     "ADD_MEMBER",
     "ADD_ROOT",
     "ADD_STATE",
+    "ALL_BROKER_KEYS",
     "BROKER_KEYS",
     "FIND_CHAINS",
     "FIND_CHALLENGES",
@@ -30,6 +31,7 @@ __all__ = [
     "GET_ENTRIES",
     "GET_HEAD",
     "GET_KEY",
+    "GET_KEYS_BELOW",
     "GET_OBJECTS",
     "GET_ROOT",
     "GET_STATE",
@@ -44,6 +46,8 @@ __all__ = [
     "PUT_METER",
     "PUT_OBJECT",
     "PUT_TICKET",
+    "REPLACE_BROKER_KEY",
+    "REPLACE_KEY",
     "SET_HEAD",
     "SET_STATE",
 ]
@@ -83,6 +87,8 @@ PUT_METER = Insert(s.meter, "OR REPLACE")
 PUT_OBJECT = Insert(s.object_, "OR REPLACE")
 PUT_KEY = Insert(s.key_material)
 PUT_BROKER_KEY = Insert(s.broker_key)
+REPLACE_KEY = Insert(s.key_material, "OR REPLACE")
+REPLACE_BROKER_KEY = Insert(s.broker_key, "OR REPLACE")
 PUT_LEASE = Insert(s.lease)
 PUT_TICKET = Insert(s.ticket)
 FIND_CHALLENGES = Find(s.challenge_used, "digest", keys=("digest",))
@@ -99,6 +105,8 @@ GET_BLOB = _get(s.blob, "data", by=("digest",))
 GET_DOCUMENTS = _get(s.entry_document, "data", by=("idx",))
 GET_KEY = _get(s.key_material, "parent", "wrapped", by=("name",))
 GET_TICKET = _get(s.ticket, "tenant", "idx", by=("ticket",))
+GET_KEYS_BELOW = _get(s.key_material, "name", "wrapped", by=("parent",))
+ALL_BROKER_KEYS = _get(s.broker_key, "purpose", "serial", "not_before", "wrapped", by=())
 BROKER_KEYS = _get(s.broker_key, "serial", "not_before", "wrapped", by=("purpose",))
 GET_CHALLENGE = _sql(
     select(

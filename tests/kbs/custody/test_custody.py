@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from kbs.custody.envelope import WrapInvalid, unwrap, wrap
-from kbs.custody.file import FileRoot, RootUnusable
+from kbs.custody.file import FileRoot
 from kbs.custody.pseudonym import Pseudonyms
+from kbs.custody.root import RootUnusable
 from kbs.custody.secret import Secret
 from kbs.custody.vault import Vault
 from kbs.model.effect import PutBrokerKey, PutKeyMaterial

@@ -12,7 +12,8 @@ import pytest
 
 from attest.tlog.entry import parse_leaf
 from kbs.custody.envelope import WrapInvalid
-from kbs.custody.file import FileRoot, RootUnusable
+from kbs.custody.file import FileRoot
+from kbs.custody.root import RootUnusable
 from kbs.serve.build import engine_document
 from kbs.serve.site import Site, initialise
 from kbs.store.errors import StoreUnusable

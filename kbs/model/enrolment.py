@@ -1,0 +1,50 @@
+"""How a person first comes in: a code that is used once, within a day, and what whoever has it becomes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from attest.binding import bind
+
+__all__ = ["CODE_SIZE", "ENROLMENT_LIFE_MS", "ROLES", "Enrolment", "code_digest", "enrolment_name"]
+
+CODE_SIZE = 20
+ENROLMENT_LIFE_MS = 24 * 3_600_000
+ROLES = frozenset({"operator", "auditor"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """One invitation. `principal` is the pseudonym that the person gets, `digest` that of the document.
+
+    `expires` in ms since 1970. It is used as soon as its principal exists.
+    """
+
+    name: str
+    code_sha256: bytes
+    principal: str
+    roles: frozenset[str]
+    tenants: frozenset[str]
+    expires: int
+
+    def document(self) -> dict[str, object]:
+        """What is stored, without its version."""
+        return {
+            "name": self.name,
+            "code_sha256": self.code_sha256.hex(),
+            "principal": self.principal,
+            "roles": sorted(self.roles),
+            "tenants": sorted(self.tenants),
+            "expires": self.expires,
+        }
+
+
+def code_digest(deployment: str, code: bytes) -> bytes:
+    """What is stored of a code of 20 random bytes; the code itself never is."""
+    return hashlib.sha256(bind("sealgate/v1/enrolment-code", deployment, code)).digest()
+
+
+def enrolment_name(digest: bytes) -> str:
+    """The object's name, found again from the code alone."""
+    return f"enrolments/{digest.hex()[:32]}"
