@@ -15,6 +15,7 @@ import uvloop
 
 from attest.evidence import Collateral
 from kbs.collateral.shelf import Shelf
+from kbs.guard.repeats import RepeatMeter
 from kbs.rpc.server import Tls
 from kbs.serve.service import serve
 from kbs.serve.site import Site
@@ -26,7 +27,7 @@ from tests.makers.site import ORIGIN
 __all__ = ["main", "serve_directory"]
 
 
-async def serve_directory(directory: Path, *, faults: Faults = no_fault) -> None:
+async def serve_directory(directory: Path, *, faults: Faults = no_fault, repeats: RepeatMeter | None = None) -> None:
     """Serves the simulated site in `directory`."""
     vendor = directory / "vendor"
     anchors = amd.anchors_of("Milan", (vendor / "ark.der").read_bytes())
@@ -40,7 +41,9 @@ async def serve_directory(directory: Path, *, faults: Faults = no_fault) -> None
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(sys.stdin, lambda: None if sys.stdin.read(1) else stop.set())
-    with open_site(Site(directory=directory, deployment=ORIGIN), shelf, anchors, faults=faults) as running:
+    with open_site(
+        Site(directory=directory, deployment=ORIGIN), shelf, anchors, faults=faults, repeats=repeats
+    ) as running:
         async with serve(
             running, tls, host="127.0.0.1", workload_port=0, people_port=0, publish_every_s=0.2
         ) as listeners:

@@ -3,6 +3,7 @@
 ::
 
     Refused           a decision: it has a reason, and a ticket if an entry stands behind it
+    ├── Slowed        asked for too often; nothing was consumed; served after a wait
     └── Unavailable   no decision could be made; nothing was consumed; trying again may help
 
 What fails in steps 1 to 3 leaves as `attest.errors.AttestError` or as `Refused` without a ticket.
@@ -10,7 +11,7 @@ What fails in steps 1 to 3 leaves as `attest.errors.AttestError` or as `Refused`
 
 from __future__ import annotations
 
-__all__ = ["Refused", "Unavailable"]
+__all__ = ["Refused", "Slowed", "Unavailable"]
 
 
 class Refused(Exception):
@@ -27,6 +28,14 @@ class Refused(Exception):
     def __str__(self) -> str:
         told = f"{self.reason}: expected {self.expected}, got {self.got}" if self.expected else self.reason
         return f"{told} (ticket {self.ticket})" if self.ticket else told
+
+
+class Slowed(Refused):
+    """Asked for the same thing too often; `retry_after` in seconds is when it is served."""
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__("RATE_LIMITED")
+        self.retry_after = retry_after
 
 
 class Unavailable(Refused):

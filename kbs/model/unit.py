@@ -39,9 +39,10 @@ class ChallengeUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """Adds to a meter, unless that would cross its limit.
+    """Adds to the bucket of a meter that begins at `window`, unless all from `since` on would then exceed `limit`.
 
-    `member` makes the addition count once: a node that is already in the meter's window adds nothing.
+    `member` makes the addition count once: a node that was counted from `since` on adds nothing. Times in ms since
+    1970; `back` is how far the meter looks back, 0 for a window of its own.
     """
 
     meter: str
@@ -49,6 +50,12 @@ class Count:
     add: int
     limit: int
     member: str
+    back: int = 0
+
+    @property
+    def since(self) -> int:
+        """The oldest moment whose additions count."""
+        return self.window - self.back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from attest.verify import Kept
 from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.vault import Vault
 from kbs.guard.flood import FloodMeter
+from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import Broker as BrokerIdentity
 from kbs.log.signer import CheckpointSigner
 from kbs.model.asset import Snapshot
@@ -131,6 +132,7 @@ class Broker:
     signer: CheckpointSigner
     digests: Digests
     floods: FloodMeter
+    repeats: RepeatMeter
     clock: Clock
     monotonic: Clock
     random: Random

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attest.errors import AttestError
 from kbs.model.asset import Snapshot
 from kbs.model.log import Place
-from kbs.model.refusal import Refused, Unavailable
+from kbs.model.refusal import Refused, Slowed, Unavailable
 from kbs.model.release import Answer, Ask, Lease
 from kbs.model.unit import AlreadyUsed, Committed, Expired, Moved, Outcome, Stored, Unit
 from kbs.release import reply, verdict
@@ -30,7 +30,8 @@ async def release(ask: Ask, broker: Broker) -> Answer:
     4. claims are appraised for each asset       9. and only then it is returned
     5. it is decided
 
-    Failures of steps 1 to 3 raise AttestError or Refused, consume nothing and store nothing. From step 4 on every
+    Failures of steps 1 to 3 raise AttestError or Refused, consume nothing and store nothing; so does Slowed, for a
+    proven node that asks for the same thing again and again under fresh challenges. From step 4 on every
     outcome is an entry and uses the challenge up; a refusal raises Refused with a ticket. Unavailable means that
     nothing was decided. A repeat of a used challenge gets what was stored for it.
     """
@@ -44,10 +45,19 @@ async def release(ask: Ask, broker: Broker) -> Answer:
     try:
         if used is not None:
             return await _repeat(ask, authentic, used, broker, now)
+        _slow(ask, authentic, broker)
         return await _decided(ask, authentic, recipient, issued_at, broker, now)  # 4 to 9
     except AttestError as error:
         # The evidence is proven by now: what does not fit into a document is our defect and not the caller's.
         raise RuntimeError("a decision could not be written down") from error
+
+
+def _slow(ask: Ask, authentic: Authentic, broker: Broker) -> None:
+    """Before anything is consumed; counted by platform, since the evidence is proven and nobody can slow another."""
+    asks = (authentic.claims.platform_id, ask.names)
+    wait = broker.repeats.wait(asks, ask.challenge_digest, broker.monotonic())
+    if wait:
+        raise Slowed(retry_after=wait / 1_000)
 
 
 async def _decided(

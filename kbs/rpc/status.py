@@ -15,7 +15,7 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from attest.errors import AttestError, Malformed, NotBound
-from kbs.model.refusal import Refused, Unavailable
+from kbs.model.refusal import Refused, Slowed, Unavailable
 
 __all__ = ["CHECKS", "DETAILS_KEY", "DOMAIN", "REASONS", "reason_of", "status_of"]
 
@@ -49,7 +49,10 @@ REASONS: Mapping[str, tuple[Any, str]] = {
     ),
     "LOCKED": (_Code.FAILED_PRECONDITION, "Releases are locked; an operator can say for how long."),
     "EXPOSURE_BUDGET": (_Code.RESOURCE_EXHAUSTED, "The release would cross a ceiling of exposure."),
-    "RATE_LIMITED": (_Code.RESOURCE_EXHAUSTED, "Too many requests at once; try again."),
+    "RATE_LIMITED": (
+        _Code.RESOURCE_EXHAUSTED,
+        "The same was asked for too often; it is served after the wait that is told.",
+    ),
     "COLLATERAL_UNAVAILABLE": (_Code.UNAVAILABLE, "What is needed to judge the platform is not at hand."),
     "LOG_UNAVAILABLE": (_Code.UNAVAILABLE, "The log cannot be written, hence nothing is released."),
     "KEY_UNAVAILABLE": (_Code.UNAVAILABLE, "The key cannot be opened now."),
@@ -102,8 +105,8 @@ def status_of(error: AttestError | Refused) -> tuple[Any, str, bytes]:
         metadata = {name: value for name, value in told.items() if value}
     status = Status(code=code.value[0], message=message)
     _pack(status, ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata))
-    if code is _Code.UNAVAILABLE:
-        seconds = error.retry_after if isinstance(error, Unavailable) else 5.0
+    if isinstance(error, Slowed | Unavailable) or code is _Code.UNAVAILABLE:
+        seconds = error.retry_after if isinstance(error, Slowed | Unavailable) else 5.0
         _pack(status, RetryInfo(retry_delay=Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))))
     return code, message, status.SerializeToString()
 

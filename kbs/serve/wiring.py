@@ -16,6 +16,7 @@ from kbs.custody.file import FileRoot
 from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.vault import Vault
 from kbs.guard.flood import FloodMeter
+from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import Broker as Identity
 from kbs.log.bodies import joined
 from kbs.log.publish import Publisher
@@ -69,6 +70,7 @@ def open_site(
     monotonic: Clock = _monotonic,
     random: Random = os.urandom,
     faults: Faults = no_fault,
+    repeats: RepeatMeter | None = None,
 ) -> Iterator[Running]:
     """Opens a site's store and keys and wires a broker over them; closes them at the end.
 
@@ -85,8 +87,9 @@ def open_site(
         publisher = Publisher(site.log, follower, signer, faults)
         policy = bundle or default_bundle()
         broker, joins = _wire(
-            site, collateral, anchors, policy, vault, signer, reader, door, clock, monotonic, random, faults
-        )
+            site, collateral, anchors, policy, vault, signer, reader, door, clock, monotonic, random, faults,
+            repeats or RepeatMeter(),
+        )  # fmt: skip
         yield Running(
             broker=broker, reader=reader, door=door, vault=vault, publisher=publisher, joined=joins, recheck=sound
         )
@@ -105,6 +108,7 @@ def _wire(
     monotonic: Clock,
     random: Random,
     faults: Faults,
+    repeats: RepeatMeter,
 ) -> tuple[Broker, Unit]:
     identity = Identity(id=f"broker-{random(8).hex()}", measurement="", simulated=anchors.simulated)
     policy, engine, ready = bundle.document(), engine_document(), collateral.ready()
@@ -124,6 +128,7 @@ def _wire(
         signer=signer,
         digests=digests,
         floods=FloodMeter(clock()),
+        repeats=repeats,
         clock=clock,
         monotonic=monotonic,
         random=random,

@@ -21,7 +21,7 @@ from kbs.model.effect import (
     ReplaceKeyMaterial,
 )
 from kbs.model.log import Placed
-from kbs.model.unit import AlreadyUsed, ChallengeUse, Conflict, Expired, Moved, Unit, Verdict
+from kbs.model.unit import AlreadyUsed, ChallengeUse, Conflict, Count, Expired, Moved, Unit, Verdict
 from kbs.store import statements as sql
 from kbs.store.documents import pack
 from kbs.store.ledger import GOVERNANCE, Ledger
@@ -77,19 +77,18 @@ def _challenge(ledger: Ledger, use: ChallengeUse, now: int) -> Refusal | None:
 
 
 def _counted(ledger: Ledger, unit: Unit) -> Verdict:
-    totals: dict[tuple[str, int], int] = {}
-    members: set[tuple[str, int, str]] = set()
+    """All counts, or none and the other verdict."""
+    added: list[Count] = []
     for count in unit.counts:
-        meter, member = (count.meter, count.window), (count.meter, count.window, count.member)
-        if member in members or ledger.is_member(count):
+        seen = [each for each in added if each.meter == count.meter and each.window >= count.since]
+        if ledger.is_member(count) or any(each.member == count.member for each in seen):
             continue
-        totals[meter] = totals.get(meter, ledger.total(count)) + count.add
-        members.add(member)
-        if totals[meter] > count.limit:
+        if ledger.total(count) + sum(each.add for each in seen) + count.add > count.limit:
             if unit.over_budget is None:
                 raise ValueError("a unit with counts needs the verdict that is written when one is crossed")
             return unit.over_budget
-    for count in unit.counts:
+        added.append(count)
+    for count in added:
         ledger.add(count)
     return unit.verdict
 

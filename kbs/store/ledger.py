@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kbs.model.log import ChainHead, Place
 from kbs.model.unit import Count, Stored, Unit, Verdict
@@ -55,10 +56,9 @@ class Ledger:
         self._used = self._read_used(units)
         objects = sql.FIND_OBJECTS.run(connection, {(n,) for u in units for n, _ in u.expects})
         self._objects: dict[object, object] = dict(objects)  # type: ignore[arg-type]
-        counts = [count for unit in units for count in unit.counts]
-        found = sql.FIND_METERS.run(connection, {(c.meter, c.window) for c in counts})
-        self._totals: dict[object, int] = {(name, window): total for name, window, total in found}  # type: ignore[misc]
-        self._members = set(sql.FIND_MEMBERS.run(connection, {_member(c) for c in counts}))
+        self._totals: dict[str, dict[int, int]] = {}
+        self._members: dict[tuple[str, str], int] = {}
+        self._read_meters([count for unit in units for count in unit.counts])
         self._chains = self._read_chains([v for u in units for v in (u.verdict, u.over_budget) if v is not None])
         self._linked: set[str] = set()
         self._rows: dict[Insert, list[Row]] = {}
@@ -67,6 +67,15 @@ class Ledger:
     def _read_used(self, units: Sequence[Unit]) -> set[object]:
         digests = {(u.challenge.digest,) for u in units if u.challenge is not None}
         return {digest for (digest,) in sql.FIND_CHALLENGES.run(self._connection, digests)}
+
+    def _read_meters(self, counts: Sequence[Count]) -> None:
+        """The buckets that the counts look back on, and when their members were last counted there."""
+        buckets: Any = sql.FIND_METERS.run(self._connection, {(c.meter, c.since) for c in counts})
+        for meter, window, total in buckets:
+            self._totals.setdefault(meter, {})[window] = total
+        seen: Any = sql.FIND_MEMBERS.run(self._connection, {(c.meter, c.member, c.since) for c in counts})
+        for meter, member, window in seen:
+            self._members[meter, member] = max(window, self._members.get((meter, member), window))
 
     def _read_chains(self, verdicts: Sequence[Verdict]) -> dict[str, ChainHead]:
         names = {(asset,) for each in verdicts for asset in each.draft.assets}
@@ -89,22 +98,20 @@ class Ledger:
         return self._objects.get(name, b"")
 
     def total(self, count: Count) -> int:
-        """Where the count's meter stands in its window."""
-        return self._totals.get((count.meter, count.window), 0)
+        """What was added to the count's meter since it looks back."""
+        return sum(total for window, total in self._totals.get(count.meter, {}).items() if window >= count.since)
 
     def is_member(self, count: Count) -> bool:
-        """Whether the count's member was counted there before."""
-        return _member(count) in self._members
+        """Whether the count's member was counted since it looks back."""
+        return self._members.get((count.meter, count.member), count.since - 1) >= count.since
 
     def add(self, count: Count) -> None:
-        """Counts it; a member that was counted before adds nothing."""
-        if self.is_member(count):
-            return
-        key = (count.meter, count.window)
-        self._totals[key] = self.total(count) + count.add
-        self._counted.add(key)
-        self._members.add(_member(count))
-        self.put(sql.ADD_MEMBER, _member(count))
+        """Counts it."""
+        buckets = self._totals.setdefault(count.meter, {})
+        buckets[count.window] = buckets.get(count.window, 0) + count.add
+        self._counted.add((count.meter, count.window))
+        self._members[count.meter, count.member] = count.window
+        self.put(sql.ADD_MEMBER, (count.meter, count.window, count.member))
 
     def chain(self, name: str) -> ChainHead | None:
         """The newest entry of a chain."""
@@ -135,7 +142,7 @@ class Ledger:
     def write(self) -> None:
         """Writes everything: each table once, blobs before the objects that name them."""
         for meter in sorted(self._counted):
-            self.put(sql.PUT_METER, (*meter, self._totals[meter]))
+            self.put(sql.PUT_METER, (*meter, self._totals[meter[0]][meter[1]]))
         for name in sorted(self._linked):
             self.put(sql.PUT_CHAIN, (name, self._chains[name].index, self._chains[name].seq))
         for table in sorted(self._rows, key=lambda each: each is not sql.ADD_BLOB):
@@ -143,7 +150,3 @@ class Ledger:
         if self._state != self._state_read:
             row = {"revision": self._state.revision, "governance": self._state.governance}
             self._connection.execute(sql.SET_STATE, {"key": 1, **row})
-
-
-def _member(count: Count) -> tuple[str, int, str]:
-    return (count.meter, count.window, count.member)

@@ -39,15 +39,22 @@ class Insert:
 
 
 class Find:
-    """Columns of the rows with given keys, each looked up by the index that `keys` are the start of."""
+    """Columns of the rows with given keys, each looked up by the index that `keys` are the start of.
 
-    def __init__(self, table: Table, *columns: str, keys: tuple[str, ...]) -> None:
+    With `since` a key has one member more, and the rows are those in which that column is no less.
+    """
+
+    def __init__(self, table: Table, *columns: str, keys: tuple[str, ...], since: str = "") -> None:
         quote = sqlite.dialect().identifier_preparer.quote
-        names = [f"w{n}" for n in range(len(keys))]
+        columns_asked = (*keys, since) if since else keys
+        names = [f"w{n}" for n in range(len(columns_asked))]
         wanted = ", ".join(f"t.{quote(name)}" for name in columns)
-        match = " AND ".join(f"t.{quote(key)} = w.{name}" for key, name in zip(keys, names, strict=True))
-        marks = f"({', '.join('?' * len(keys))})"
-        self.width = len(keys)
+        match = " AND ".join(
+            f"t.{quote(key)} {'>=' if key == since else '='} w.{name}"
+            for key, name in zip(columns_asked, names, strict=True)
+        )
+        marks = f"({', '.join('?' * len(names))})"
+        self.width = len(names)
         self.texts = {
             size: f"WITH w({', '.join(names)}) AS (VALUES {', '.join([marks] * size)}) "  # noqa: S608  # names of ours
             f"SELECT {wanted} FROM w CROSS JOIN {quote(table.name)} AS t ON {match}"

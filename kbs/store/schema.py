@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 __all__ = ["SCHEMA_VERSION", "append_only_triggers", "ddl", "tables"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 tables = MetaData()
 
@@ -68,7 +68,12 @@ challenge_used = _table(
 )
 meter = _table("meter", _text("meter", key=True), _int("window", key=True), _int("total"), rowid=False)
 meter_member = _table(
-    "meter_member", _text("meter", key=True), _int("window", key=True), _text("member", key=True), rowid=False
+    "meter_member",
+    _text("meter", key=True),
+    _int("window", key=True),
+    _text("member", key=True),
+    Index("meter_member_seen", "meter", "member", "window"),
+    rowid=False,
 )
 lease = _table(
     "lease",

@@ -14,7 +14,7 @@ from kbs.log.bodies import query
 from kbs.model.unit import Unit, Verdict
 from kbs.release.release import release
 from kbs.serve.wiring import Running
-from tests.makers.site import SimulatedSite, make_site
+from tests.makers.site import SimulatedSite, make_site, unslowed
 from tests.makers.workload import Workload, build
 
 __all__ = ["append_share", "cost_by_size", "latency_at_half_load"]
@@ -41,7 +41,7 @@ async def _append_share(rounds: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as name:
         site = await make_site(Path(name) / "site")
         shares, rates = [], []
-        with site.open() as running:
+        with site.open(repeats=unslowed()) as running:
             for number in range(rounds + 1):
                 workloads = _workloads(site, running, 192)
                 whole, loop = time.process_time(), time.thread_time()
@@ -61,7 +61,7 @@ def cost_by_size(large: int, rounds: int = 7) -> tuple[float, float]:
 async def _cost_by_size(large: int, rounds: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as name:
         sites = [await make_site(Path(name) / str(size)) for size in (1_000, large)]
-        with sites[0].open() as small, sites[1].open() as long:
+        with sites[0].open(repeats=unslowed()) as small, sites[1].open(repeats=unslowed()) as long:
             await _fill(small, 1_000)
             await _fill(long, large)
             times: list[tuple[float, float]] = []
@@ -101,7 +101,7 @@ def latency_at_half_load(seconds: float = 5.0) -> tuple[float, float, float]:
 async def _latency(seconds: float) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as name:
         site = await make_site(Path(name) / "site")
-        with site.open() as running:
+        with site.open(repeats=unslowed()) as running:
             workloads = _workloads(site, running, 512)
             started = time.monotonic()
             await _release_all(workloads, running)

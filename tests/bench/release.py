@@ -24,7 +24,7 @@ from attest.evidence import SnpEvidence
 from attest.snp.report import SIGNED_SIZE
 from kbs.release.recipient import SUITES
 from kbs.release.release import release
-from tests.makers.site import SimulatedSite, make_site
+from tests.makers.site import SimulatedSite, make_site, unslowed
 from tests.makers.workload import Workload, build
 
 __all__ = ["bench"]
@@ -44,7 +44,7 @@ async def _bench(rounds: int) -> str:
         site = await make_site(Path(name) / "site")
         bare = _Bare(site, Path(name) / "bare.db")
         ours, parts = [], []
-        with site.open() as running:
+        with site.open(repeats=unslowed()) as running:
             challenges, clock = running.broker.challenges, running.broker.clock
             for number in range(rounds + 1):
                 workloads = [build(site.chip, challenges, clock()) for _ in range(_RELEASES)]

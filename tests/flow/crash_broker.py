@@ -10,6 +10,7 @@ from pathlib import Path
 import uvloop
 
 from deploy.demo.broker import serve_directory
+from tests.makers.site import unslowed
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    uvloop.run(serve_directory(directory, faults=die))
+    uvloop.run(serve_directory(directory, faults=die, repeats=unslowed()))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from clients.workload.sealed import seal_file
 from kbs.catalog.register import key_version_document, put
 from kbs.collateral.shelf import Shelf
 from kbs.custody.secret import Secret
+from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import change
 from kbs.model.log import Draft
 from kbs.model.names import AssetName
@@ -39,11 +40,13 @@ from kbs.serve.wiring import Running, open_site, wall_clock
 from kbs.store.port import Clock, Faults, no_fault
 from tests.makers import amd, pki, safetensors
 
-__all__ = ["ASSET", "MEASUREMENT", "ORIGIN", "PURPOSE", "SimulatedSite", "make_site", "save_vendor"]
+__all__ = ["ASSET", "MEASUREMENT", "ORIGIN", "PURPOSE", "SimulatedSite", "make_site", "save_vendor", "unslowed"]
 
 ORIGIN = "demo.sealgate.example"
 ASSET = "tenants/acme/assets/llm-weights"
 PURPOSE = "training"
+
+
 MEASUREMENT = hashlib.sha384(b"the measured image of the demo").digest()
 PROFILE = {"snp": {"products": ["milan"], "minimum_tcb": {"milan": {"bl": 3, "snp": 24, "ucode": 200}}}}
 _REFERENCES = "tenants/acme/referenceSets/trainer-1-4"
@@ -86,9 +89,9 @@ class SimulatedSite:
         return Tls(key=self.server.key, chain=self.server.certificate, people_ca=self.people_ca.pem)
 
     def open(
-        self, *, clock: Clock = wall_clock, faults: Faults = no_fault
+        self, *, clock: Clock = wall_clock, faults: Faults = no_fault, repeats: RepeatMeter | None = None
     ) -> contextlib.AbstractContextManager[Running]:
-        return open_site(self.site, self.shelf(), self.anchors, clock=clock, faults=faults)
+        return open_site(self.site, self.shelf(), self.anchors, clock=clock, faults=faults, repeats=repeats)
 
     @contextlib.asynccontextmanager
     async def serve(
@@ -233,3 +236,8 @@ def save_vendor(made: SimulatedSite) -> None:
     }
     for name, data in files.items():
         _private(folder / name, data)
+
+
+def unslowed() -> RepeatMeter:
+    """For what must ask for the same thing thousands of times: a bench, a load."""
+    return RepeatMeter(burst=1 << 40)

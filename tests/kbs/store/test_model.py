@@ -35,7 +35,8 @@ from kbs.model.unit import (
 from kbs.store.door import WriteDoor
 from tests.kbs.store.opened import ORIGIN, Clock, challenge, check_log, draft, make_store, names, rows, verdict
 
-DAY = 24 * 3_600_000
+HOUR = 3_600_000
+DAY = 24 * HOUR
 GONE: tuple[object, ...] = ("used or expired", "whichever it is, depending on when the batch before was pruned")
 
 
@@ -64,10 +65,10 @@ class Model:
         for wanted, digest in unit.expects:
             if self.objects.get(wanted, b"") != digest:
                 return (Conflict, wanted)
-        over = self._crosses(unit.counts)
-        if not over:
-            for count in unit.counts:
-                self.members.setdefault((count.meter, count.window), {}).setdefault(count.member, count.add)
+        counted = self._counted(unit.counts)
+        over = counted is None
+        if counted is not None:
+            self.members = counted
             for effect in unit.verdict.effects:
                 assert isinstance(effect, PutObject)
                 self.objects[effect.name] = effect.digest
@@ -79,15 +80,17 @@ class Model:
         self._prune()
         return (Committed, len(self.entries) - 1, over)
 
-    def _crosses(self, counts: tuple[Count, ...]) -> bool:
+    def _counted(self, counts: tuple[Count, ...]) -> dict[tuple[str, int], dict[str, int]] | None:
+        """The members after these counts; None if one of them crosses its limit."""
         after = {key: dict(members) for key, members in self.members.items()}
         for count in counts:
-            members = after.setdefault((count.meter, count.window), {})
-            if count.member not in members:
-                members[count.member] = count.add
-                if sum(members.values()) > count.limit:
-                    return True
-        return False
+            seen = [m for (meter, window), m in after.items() if meter == count.meter and window >= count.since]
+            if any(count.member in members for members in seen):
+                continue
+            if sum(sum(members.values()) for members in seen) + count.add > count.limit:
+                return None
+            after.setdefault((count.meter, count.window), {})[count.member] = count.add
+        return after
 
     def _prune(self) -> None:
         self.used = {d: u for d, u in self.used.items() if u[1] >= self.time - 125_000}
@@ -114,7 +117,8 @@ _COUNTS = st.lists(
     st.builds(
         Count,
         meter=st.sampled_from("mn"),
-        window=st.sampled_from([0, DAY]),
+        window=st.sampled_from([0, HOUR, 2 * HOUR]),
+        back=st.sampled_from([0, HOUR]),
         add=st.integers(0, 3),
         limit=st.integers(0, 6),
         member=st.sampled_from("abcd"),
@@ -206,7 +210,8 @@ class DoorAgainstModel(RuleBasedStateMachine):
         used = dict(rows(self.path, "SELECT digest, idx FROM challenge_used"))
         assert used == {digest: index for digest, (index, _) in self.model.used.items()}
         totals = {(m, w): t for m, w, t in rows(self.path, "SELECT * FROM meter")}
-        assert totals == {key: sum(members.values()) for key, members in self.model.members.items()}
+        kept = {key: total for key, total in totals.items() if key[1] >= self.model.time - 2 * DAY}
+        assert kept == {key: sum(members.values()) for key, members in self.model.members.items()}
         assert check_log(self.path) == len(self.model.entries)
 
 
