@@ -18,7 +18,7 @@ from attest.snp.claims import SigningKey
 from attest.snp.vek import Vek
 from attest.x509 import Certificate, load_certificate
 
-__all__ = ["Candidates", "Link", "VerifiedChain", "authenticate", "check_count", "leaves"]
+__all__ = ["Candidates", "Link", "VerifiedChain", "authenticate", "check_count", "leaves", "verify_issuers"]
 
 _MAX_OFFERED = 32
 _ISSUER_NAME = {SigningKey.VCEK: "SEV-{}", SigningKey.VLEK: "SEV-VLEK-{}"}
@@ -145,13 +145,7 @@ def _chain(parsed: Vek, certificates: tuple[Certificate, Certificate, Certificat
     """Pinned root, three signatures, roles. Raises NotAuthentic."""
     leaf, intermediate, authority = certificates
     names = _NAMES[parsed.kind]
-    root = next((r for r in anchors.amd if r.spki_sha256 == authority.spki_sha256), None)
-    if root is None:
-        pinned = ", ".join(f"ARK-{r.product} {r.spki_sha256.hex()}" for r in anchors.amd)
-        got = f"{authority.common_name} {authority.spki_sha256.hex()}"
-        raise NotAuthentic("CHAIN_ROOT_NOT_PINNED", names[2], expected=pinned or "no root is pinned", got=got)
-    authority.check_issued_by(authority, path=names[2])
-    intermediate.check_issued_by(authority, path=names[1])
+    root = _pinned(intermediate, authority, names, anchors)
     leaf.check_issued_by(intermediate, path=names[0])
     _check_roles(certificates, names)
     _check_issuer_name(intermediate, parsed.kind, root)
@@ -164,6 +158,27 @@ def _chain(parsed: Vek, certificates: tuple[Certificate, Certificate, Certificat
     return VerifiedChain(root=root, vek=parsed, links=(links[0], links[1], links[2]), authority=authority)
 
 
+def verify_issuers(intermediate: Certificate, authority: Certificate, kind: SigningKey, anchors: Anchors) -> AmdRoot:
+    """The pinned root of an intermediate of `kind` and its ARK, without a leaf. Raises NotAuthentic."""
+    names = _NAMES[kind]
+    root = _pinned(intermediate, authority, names, anchors)
+    _check_roles((intermediate, authority), names[1:], above=1)
+    _check_issuer_name(intermediate, kind, root)
+    return root
+
+
+def _pinned(intermediate: Certificate, authority: Certificate, names: Sequence[str], anchors: Anchors) -> AmdRoot:
+    """The root that `authority` is, which signed itself and `intermediate`."""
+    root = next((r for r in anchors.amd if r.spki_sha256 == authority.spki_sha256), None)
+    if root is None:
+        pinned = ", ".join(f"ARK-{r.product} {r.spki_sha256.hex()}" for r in anchors.amd)
+        got = f"{authority.common_name} {authority.spki_sha256.hex()}"
+        raise NotAuthentic("CHAIN_ROOT_NOT_PINNED", names[2], expected=pinned or "no root is pinned", got=got)
+    authority.check_issued_by(authority, path=names[2])
+    intermediate.check_issued_by(authority, path=names[1])
+    return root
+
+
 def _check_issuer_name(intermediate: Certificate, kind: SigningKey, root: AmdRoot) -> None:
     """A VCEK is issued by the ASK, a VLEK by the ASVK, of the root's product."""
     expected = _ISSUER_NAME[kind].format(root.product)
@@ -173,9 +188,12 @@ def _check_issuer_name(intermediate: Certificate, kind: SigningKey, root: AmdRoo
         raise NotAuthentic(check, _NAMES[kind][1], expected=expected, got=intermediate.common_name)
 
 
-def _check_roles(certificates: Sequence[Certificate], names: Sequence[str]) -> None:
-    """RFC 5280 sections 4.2.1.3 and 4.2.1.9: who may issue, how deep, and nothing critical that is not understood."""
-    for depth, (certificate, name) in enumerate(zip(certificates, names, strict=True)):
+def _check_roles(certificates: Sequence[Certificate], names: Sequence[str], *, above: int = 0) -> None:
+    """RFC 5280 sections 4.2.1.3 and 4.2.1.9: who may issue, how deep, and nothing critical that is not understood.
+
+    The first of `certificates` stands `above` the leaf.
+    """
+    for depth, (certificate, name) in enumerate(zip(certificates, names, strict=True), above):
         if certificate.duplicate or certificate.critical:
             got = certificate.duplicate or ", ".join(certificate.critical)
             raise NotAuthentic("CERT_EXTENSIONS", name, expected="each once, none unknown that is critical", got=got)

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from attest.anchors import AmdRoot
 from attest.errors import Malformed, NotAuthentic
 from attest.finding import Finding, Outcome
 from attest.snp.certs import VerifiedChain
-from attest.x509 import load_revocation_list
+from attest.x509 import Certificate, load_revocation_list
 
-__all__ = ["VerifiedCrl", "check_not_revoked", "relevant"]
+__all__ = ["VerifiedCrl", "check_not_revoked", "relevant", "verify_crl"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,20 +37,24 @@ def relevant(crls: Sequence[bytes], chain: VerifiedChain, kept: Sequence[Verifie
     for one with a critical extension, which may narrow what the list speaks of. Lists of others are passed over.
     """
     known = {crl.der: crl for crl in kept if crl.issuer_spki_sha256 == chain.root.spki_sha256}
-    found = (known.get(der) or _verified(der, chain, f"crls[{number}]") for number, der in enumerate(crls))
+    found = (
+        known.get(der) or verify_crl(der, chain.authority, chain.root, path=f"crls[{number}]")
+        for number, der in enumerate(crls)
+    )
     return tuple(crl for crl in found if crl is not None)
 
 
-def _verified(der: bytes, chain: VerifiedChain, path: str) -> VerifiedCrl | None:
+def verify_crl(der: bytes, authority: Certificate, root: AmdRoot, *, path: str) -> VerifiedCrl | None:
+    """The list, if `authority`, whose key is `root`'s, issued it; None for another issuer's. Raises as `relevant`."""
     crl = load_revocation_list(der, path=path)
-    if crl.issuer != chain.authority.subject:
+    if crl.issuer != authority.subject:
         return None
-    crl.check_signed_by(chain.authority, path=path)
+    crl.check_signed_by(authority, path=path)
     if crl.critical:
         raise Malformed("CRL_UNSUPPORTED", path, expected="no critical extension", got=", ".join(crl.critical))
     return VerifiedCrl(
         der=der,
-        issuer_spki_sha256=chain.root.spki_sha256,
+        issuer_spki_sha256=root.spki_sha256,
         this_update=crl.this_update,
         next_update=crl.next_update,
         serials=crl.serials,

@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 __all__ = ["SCHEMA_VERSION", "append_only_triggers", "ddl", "tables"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 tables = MetaData()
 
@@ -86,6 +86,16 @@ lease = _table(
     Index("lease_node", "tenant", "node"),
 )
 ticket = _table("ticket", _text("ticket", key=True), _text("tenant"), _int("idx"))
+
+# Outside the write door, since nothing rests on it: what vendors publish, as it was fetched and verified.
+collateral_blob = _table("collateral_blob", _bytes("digest", key=True), _bytes("data"))
+collateral_item = _table(
+    "collateral_item",
+    _text("name", key=True),
+    Column("digest", LargeBinary, ForeignKey("collateral_blob.digest"), nullable=False),
+    _int("fetched_at"),
+    _int("good_until"),
+)
 
 
 def ddl() -> list[str]:

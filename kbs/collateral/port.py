@@ -1,0 +1,45 @@
+"""What this room needs from its neighbours: a place for its pieces, a way out, clocks and chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from kbs.model.collateral import Piece
+from kbs.outbound.client import Response
+
+__all__ = ["Cache", "Chance", "Clock", "Fetch"]
+
+
+class Cache(Protocol):
+    """Pieces that survive a restart and that replicas share."""
+
+    def get(self, name: str) -> Piece | None:
+        """The piece of that name, whatever its age."""
+
+    def names(self, prefix: str = "") -> list[str]:
+        """The names that begin with `prefix`, sorted."""
+
+    def put(self, pieces: Sequence[Piece]) -> None:
+        """Keeps each, in place of an older one of its name, or says in the process's log why it could not. Blocks."""
+
+
+class Fetch(Protocol):
+    """The way out."""
+
+    async def get(self, url: str, *, limit: int, seconds: float) -> Response:
+        """An answer; raises OutboundError."""
+
+
+class Clock(Protocol):
+    """ms since 1970, or monotonic."""
+
+    def __call__(self) -> int:
+        """The present moment."""
+
+
+class Chance(Protocol):
+    """A number from 0 to below 1."""
+
+    def __call__(self) -> float:
+        """The next one."""

@@ -1,0 +1,159 @@
+"""Everything that a release may need to judge a platform: what lies ready, what is cached, what can be fetched.
+
+A release verifies with what is at hand. Only when verification says that an endorsement or a list is missing, and every
+check that needs no fetch has passed, is anything fetched: once for all who wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from attest.errors import AttestError
+from attest.evidence import Collateral, CpuEvidence
+from attest.verify import Kept
+from kbs.collateral.errors import CollateralError
+from kbs.collateral.library import Library, Order
+from kbs.collateral.memory import Memory
+from kbs.collateral.port import Cache, Chance, Clock
+from kbs.collateral.shelf import Shelf
+from kbs.model.collateral import Gathered, Piece, Used
+from kbs.model.refusal import Unavailable
+
+__all__ = ["CollateralService", "Vendor"]
+
+_log = logging.getLogger("sealgate.collateral")
+_SWEEP_S: Final = 30.0
+_NEVER: Final = 1 << 62
+
+
+class Vendor(Protocol):
+    """What one vendor publishes about evidence of one kind. `curable` are the failures that more of it may cure."""
+
+    @property
+    def curable(self) -> frozenset[str]:
+        """Names of checks."""
+
+    def at_hand(self, evidence: Any, now: int) -> list[Piece]:
+        """Whatever there is without a fetch; raises AttestError for what is no evidence."""
+
+    async def gather(self, evidence: Any, *, report_data: bytes, now: int) -> list[Piece]:
+        """All that is needed; raises AttestError and CollateralError."""
+
+    def proved(self, evidence: Any) -> None:
+        """Evidence was verified with what was fetched for it."""
+
+    def collateral(self, pieces: Sequence[Piece]) -> Collateral:
+        """The pieces as the verifier takes them."""
+
+    def order_of(self, name: str, now: int) -> Order | None:
+        """How the piece of that name is renewed; None if it is another's or is never issued anew."""
+
+
+class CollateralService:
+    """Collateral for one broker. `shelf` is what lies ready in a directory; `vendors` by the kind of evidence."""
+
+    def __init__(
+        self, shelf: Shelf, library: Library, cache: Cache, vendors: Mapping[type, Vendor], *, chance: Chance
+    ) -> None:
+        self._shelf = shelf
+        self._library = library
+        self._cache = cache
+        self._vendors = vendors
+        self._chance = chance
+        self._memory = Memory()
+
+    def ready(self) -> Used:
+        """What lay ready when the broker started, as a document with its pieces."""
+        return self._shelf.ready()
+
+    def at_hand(self, evidence: CpuEvidence, now: int) -> Gathered:
+        """What there is without a fetch, with what was verified of it before."""
+        found = self._memory.recall(evidence)
+        if found is not None and found.generation == self._library.generation and now < found.until:
+            return found
+        vendor, pieces = self._vendors.get(type(evidence)), list[Piece]()
+        if vendor is not None:
+            with contextlib.suppress(AttestError):  # told by verification
+                pieces = vendor.at_hand(evidence, now)
+        return self._assemble(vendor, pieces, found.kept if found else None)
+
+    async def gather(
+        self, evidence: CpuEvidence, failure: AttestError, *, report_data: bytes, now: int
+    ) -> Gathered | None:
+        """What verification missed, fetched; None if `failure` is nothing that collateral could cure.
+
+        Raises AttestError for evidence that fails a check that needs no collateral, and Unavailable
+        COLLATERAL_UNAVAILABLE, whose cause is for the operator.
+        """
+        vendor = self._vendors.get(type(evidence))
+        if vendor is None or failure.check not in vendor.curable:
+            return None
+        try:
+            pieces = await vendor.gather(evidence, report_data=report_data, now=now)
+        except CollateralError as error:
+            raise Unavailable("COLLATERAL_UNAVAILABLE", retry_after=error.retry_after) from error
+        return self._assemble(vendor, pieces, None)
+
+    def keep(self, evidence: CpuEvidence, gathered: Gathered, kept: Kept) -> Used:
+        """Remembers what was verified, for the next time, and says what that rested on."""
+        vendor = self._vendors.get(type(evidence))
+        if self._memory.remember(evidence, replace(gathered, kept=kept)) and vendor is not None:
+            vendor.proved(evidence)
+        return self._memory.used(evidence, kept)
+
+    def stored(self, used: Used) -> None:
+        """What was used is in the store for good."""
+        self._memory.stored(used.digest)
+
+    async def renew(self, now: int, *, at_once: bool = False) -> list[str]:
+        """Renews what is due, or `at_once` all that can be renewed; the names of what changed.
+
+        A failure is said in the process's log, and what there is stays until its end.
+        """
+        changed = []
+        for name in self._cache.names():
+            order = self._order_of(name, now)
+            if order is None:
+                continue
+            before = self._library.look(name, now)
+            with contextlib.suppress(CollateralError):  # told where it happened
+                piece = await self._library.renew(order, now, at_once=at_once)
+                if piece is not None and (before is None or piece.data != before.data):
+                    changed.append(name)
+        return changed
+
+    async def keep_fresh(self, clock: Clock) -> None:
+        """Renews what is due, for ever; to be run as a task and cancelled at the end."""
+        while True:
+            try:
+                await self.renew(clock())
+            except Exception:  # noqa: BLE001  # whatever it was, the next round comes; releases do not depend on it
+                _log.exception("collateral was not renewed")
+            await asyncio.sleep(_SWEEP_S * (0.5 + self._chance()))
+
+    async def close(self) -> None:
+        """Ends what is under way."""
+        await self._library.close()
+
+    def _order_of(self, name: str, now: int) -> Order | None:
+        orders = (vendor.order_of(name, now) for vendor in self._vendors.values())
+        return next((order for order in orders if order is not None), None)
+
+    def _assemble(self, vendor: Vendor | None, pieces: list[Piece], kept: Kept | None) -> Gathered:
+        lying = self._shelf.collateral
+        found = vendor.collateral(pieces) if vendor is not None else Collateral()
+        return Gathered(
+            collateral=Collateral(
+                certificates=lying.certificates + found.certificates,
+                crls=lying.crls + found.crls,
+                tdx=lying.tdx + found.tdx,
+            ),
+            kept=kept,
+            generation=self._library.generation,
+            until=min((piece.good_until for piece in pieces), default=_NEVER),
+        )

@@ -1,0 +1,1 @@
+"""The one HTTP client: whatever leaves the machine leaves here."""

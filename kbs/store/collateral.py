@@ -1,0 +1,95 @@
+"""The cache of vendors' collateral: content-addressed bytes and an index by name. Outside the write door.
+
+Nothing rests on it: whoever reads a piece verifies it again, and a cache that is lost is fetched again. Hence its
+writes do not wait for the disk (the next commit of the log takes them along), and a failure is said and stops nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql import ClauseElement
+
+from kbs.model.collateral import Piece
+from kbs.store.connect import open_reader, open_writer
+from kbs.store.many import Insert
+from kbs.store.schema import collateral_blob as blob
+from kbs.store.schema import collateral_item as item
+
+__all__ = ["CollateralCache"]
+
+_log = logging.getLogger("sealgate.store")
+
+
+def _sql(statement: ClauseElement) -> str:
+    return str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
+
+
+_ADD_BLOBS = Insert(blob, "OR IGNORE")
+_PUT_ITEMS = Insert(item, "OR REPLACE")
+_GET = _sql(
+    select(blob.c.data, item.c.fetched_at, item.c.good_until)
+    .join(blob, blob.c.digest == item.c.digest)
+    .where(item.c.name == bindparam("name"))
+)
+_NAMES = _sql(
+    select(item.c.name)
+    .where(item.c.name >= bindparam("first"), item.c.name < bindparam("beyond"))
+    .order_by(item.c.name)
+)
+_PRUNE = _sql(delete(blob).where(blob.c.digest.not_in(select(item.c.digest))))
+
+
+class CollateralCache:
+    """Reads take microseconds and run where they are called; `put` blocks and belongs on a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = open_reader(path)
+        self._writer = open_writer(path)
+        self._writer.execute("PRAGMA synchronous = NORMAL")
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Piece | None:
+        """The piece of that name, whatever its age; None also if the database does not answer."""
+        try:
+            row = self._reader.execute(_GET, {"name": name}).fetchone()
+        except sqlite3.Error as error:
+            _log.error("the collateral cache cannot be read: %s", error)
+            return None
+        return None if row is None else Piece(name=name, data=row[0], fetched_at=row[1], good_until=row[2])
+
+    def names(self, prefix: str = "") -> list[str]:
+        """The names that begin with `prefix`, sorted."""
+        bounds = {"first": prefix, "beyond": f"{prefix}\U0010ffff"}
+        try:
+            return [row[0] for row in self._reader.execute(_NAMES, bounds).fetchall()]
+        except sqlite3.Error as error:
+            _log.error("the collateral cache cannot be read: %s", error)
+            return []
+
+    def put(self, pieces: Sequence[Piece]) -> None:
+        """Keeps each in place of an older one of its name, and drops what no name stands for any more."""
+        with self._lock:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                _ADD_BLOBS.run(self._writer, [(p.digest, p.data) for p in pieces])
+                _PUT_ITEMS.run(self._writer, [(p.name, p.digest, p.fetched_at, p.good_until) for p in pieces])
+                self._writer.execute(_PRUNE)
+                self._writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                _log.error("collateral could not be kept: %s", error)
+                with contextlib.suppress(sqlite3.Error):
+                    self._writer.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Closes the connections."""
+        with self._lock:
+            self._writer.close()
+        self._reader.close()
