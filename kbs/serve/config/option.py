@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 __all__ = [
     "Option",
@@ -15,6 +16,7 @@ __all__ = [
     "SecretRef",
     "Wrong",
     "address",
+    "base_url",
     "bounded",
     "choice",
     "duration",
@@ -131,6 +133,30 @@ def path(value: object, base: Path) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise Wrong("a path")
     return base / value
+
+
+def base_url(value: object, _base: Path) -> str:
+    """`https://host[:port][/path]`; plain `http` only to a loopback address."""
+    rule = "https://host[:port][/path], or http:// to a loopback address; no credentials, no query, no slash at the end"
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        fine = parts is not None and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise Wrong(rule) from None
+    if not fine or parts is None or parts.username is not None or parts.query or parts.fragment:
+        raise Wrong(rule)
+    if parts.path.endswith("/") or parts.geturl() != str(value):
+        raise Wrong(rule)
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+        raise Wrong(rule)
+    return str(value)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def paths(value: object, base: Path) -> tuple[Path, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from kbs.serve.config.option import (
     SecretRef,
     address,
+    base_url,
     bounded,
     choice,
     duration,
@@ -114,10 +115,29 @@ class People:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collateral:
-    """Vendors' certificates and revocation lists."""
+    """Vendors' certificates and revocation lists: what lies ready, and from where the rest is fetched."""
 
     directory: Path | None = option(
         path, None, text="Read at start: `*.crl` are revocation lists, all else certificates, DER or PEM."
+    )
+    fetch: str = option(
+        choice("vendors", "nothing"),
+        "vendors",
+        text='"vendors": what is missing is fetched, once, and kept in the store. "nothing": no connection leaves.',
+    )
+    kds: str = option(
+        base_url, "https://kdsintf.amd.com", text="AMD's Key Distribution Service, or a cache that answers as it does."
+    )
+    proxy: str | None = option(
+        text(r"http://[a-zA-Z0-9.\-\[\]:]+", "http://host:port, without credentials"),
+        None,
+        text="The HTTP proxy that connections to vendors go through.",
+        example='"http://proxy.example.com:3128"',
+    )
+    ca_file: Path | None = option(
+        path,
+        None,
+        text="PEM: the CAs of the vendors' servers, or of a proxy that looks inside, instead of the system's.",
     )
 
 

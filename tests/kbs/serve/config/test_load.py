@@ -75,6 +75,15 @@ WRONG: dict[str, tuple[str, str]] = {
     "a life beyond a day": ('[people]\ncertificate_life = "25h"\n', "it is '25h'"),
     "vendor roots": ('[anchors]\namd = "x"\n', "9: there is no section [anchors]: vendor roots are pinned in the code"),
     "simulated": ("[web]\nsimulated = true\n", "10: [web] has no key simulated: vendor roots are pinned in the code"),
+    "a vendor's server in the clear": (
+        '[collateral]\nkds = "http://kds.example"\n',
+        "[collateral] kds must be https://",
+    ),
+    "a vendor's server with credentials": (
+        '[collateral]\nkds = "https://me:hunter2@kds.example"\n',
+        "[collateral] kds must be https://",
+    ),
+    "a vendor's server with a query": ('[collateral]\nkds = "https://kds.example?x"\n', "[collateral] kds must be"),
     "a vendor root": ('[collateral]\namd_root = "x.pem"\n', "[collateral] has no key amd_root: vendor roots"),
     "a secret in the file": (
         '[custody]\nkind = "passphrase"\npassphrase = "hunter2-hunter2"\n',
