@@ -88,13 +88,15 @@ def _reference_findings(
     yield _finding("POLICY_MEASUREMENT", "report.measurement", outcome, expected, got)
     if nearest is not None and "measurement" not in differing:
         for difference in nearest.differences:
+            name = difference.field.partition("[")[0]  # a component's place is no part of the check's name
             yield _finding(
-                f"POLICY_{difference.field.upper()}", f"reference.{nearest.value.name}.{difference.field}",
+                f"POLICY_{name.upper()}", f"reference.{nearest.value.name}.{difference.field}",
                 Outcome.FAILED, difference.expected, difference.got,
             )  # fmt: skip
     elif matched is not None:
         for field, value in matched.asked():
-            path, shown = f"reference.{matched.name}.{field}", value.hex()
+            path = f"reference.{matched.name}.{field}"
+            shown = f"{len(value)} components, in order" if isinstance(value, tuple) else value.hex()
             yield _finding(f"POLICY_{field.upper()}", path, Outcome.PASSED, shown, shown)
 
 

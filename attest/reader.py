@@ -37,6 +37,16 @@ class Reader:
         self._position = start + count
         return taken
 
+    def peek(self, count: int) -> bytes:
+        """The next `count` bytes, or as many as there are, still to be read."""
+        return self._data[self._position : self._position + count]
+
+    def rest(self) -> bytes:
+        """All that has not been read."""
+        taken = self._data[self._position :]
+        self._position = len(self._data)
+        return taken
+
     def u8(self) -> int:
         """The next byte."""
         return self.take(1)[0]

@@ -13,6 +13,8 @@ from typing import Any
 
 from attest.errors import Malformed
 from attest.profile import Claims
+from attest.tdx.components import Component, differing, read_components
+from attest.tdx.events import Event
 
 __all__ = ["COVERS", "Difference", "ReferenceSet", "ReferenceValue"]
 
@@ -22,6 +24,7 @@ _RTMRS = ("rtmr0", "rtmr1", "rtmr2", "rtmr3")
 _PINNED = _RTMRS[:3]
 _MAX_VALUES = 1_024
 _HEX = frozenset("0123456789abcdef")
+Register = bytes | tuple[Component, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,8 @@ class ReferenceValue:
     """One thing that is trusted to run. `covers` says what its measurements are made of besides the initial memory.
 
     `measurement` is MEASUREMENT or MRTD. `host_data`, if given, must equal HOST_DATA or MRCONFIGID; `rtmr0` to `rtmr3`
-    the runtime registers of a TD, of which the first three have to be given. `vcpus` is for people, since the
+    the runtime registers of a TD, of which the first three have to be given, each as its value or, for a guest that
+    brings its event log, as the components that it is made of. `vcpus` is for people, since the
     measurement of an SNP guest holds the state of each of its processors.
     """
 
@@ -48,10 +52,10 @@ class ReferenceValue:
     host_data: bytes | None = None
     vcpus: int | None = None
     platform: str = "snp"
-    rtmr0: bytes | None = None
-    rtmr1: bytes | None = None
-    rtmr2: bytes | None = None
-    rtmr3: bytes | None = None
+    rtmr0: Register | None = None
+    rtmr1: Register | None = None
+    rtmr2: Register | None = None
+    rtmr3: Register | None = None
 
     @property
     def second_fact(self) -> str:
@@ -60,7 +64,7 @@ class ReferenceValue:
             return "HOST_DATA" if self.platform == "snp" else "MRCONFIGID"
         return "RTMR3" if self.rtmr3 is not None else ""
 
-    def asked(self) -> Iterator[tuple[str, bytes]]:
+    def asked(self) -> Iterator[tuple[str, Register]]:
         """What it asks besides the measurement: name and value of each field."""
         if self.host_data is not None:
             yield _PLATFORMS[self.platform][0], self.host_data
@@ -79,11 +83,23 @@ class ReferenceValue:
         if claims.tdx is None:
             return
         for name, got in zip(_RTMRS, claims.tdx.rtmrs, strict=True):
-            expected: bytes | None = getattr(self, name)
+            expected: Register | None = getattr(self, name)
             if expected is None and name in _PINNED:
                 yield Difference(field=name, expected="a value", got="none in the reference value")
+            elif isinstance(expected, tuple):
+                yield from _components_differ(int(name[-1]), expected, claims.tdx.events)
             elif expected is not None and expected != got:
                 yield _differs(name, expected, got)
+
+
+def _components_differ(
+    register: int, components: tuple[Component, ...], events: tuple[Event, ...] | None
+) -> Iterator[Difference]:
+    if events is None:
+        yield Difference(field=f"rtmr{register}", expected="an event log, to compare its components", got="none")
+        return
+    for field, wanted, got in differing(register, components, events):
+        yield Difference(field=field, expected=wanted, got=got)
 
 
 def _differs(field: str, expected: bytes, got: bytes) -> Difference:
@@ -102,7 +118,8 @@ class ReferenceSet:
         """`{"name", "values": [{"name", "measurement", "covers", "platform"?, ...}]}`.
 
         With platform `snp`, which is the default, `host_data` and `vcpus` may be added; with `tdx`, `rtmr0` to `rtmr2`
-        have to be, and `rtmr3` and `mr_config_id` may. Bytes are lower-case hexadecimal. Raises Malformed
+        have to be, and `rtmr3` and `mr_config_id` may; a register is its value, or a list of `{"name", "digests"}`
+        with one component for each event that extends it. Bytes are lower-case hexadecimal. Raises Malformed
         REFERENCE_MALFORMED, or POLICY_UNSPECIFIED without values.
         """
         found = _keys(document, "references", required={"name", "values"}, optional=set())
@@ -151,7 +168,7 @@ def _value(value: object, path: str) -> ReferenceValue:
     vcpus, given = document.get("vcpus"), document.get(host_data)
     if vcpus is not None and (type(vcpus) is not int or not 0 < vcpus <= 4_096):
         raise _malformed(f"{path}.vcpus", "a whole number from 1 to 4096", repr(vcpus))
-    rtmrs = {name: _hex(document[name], 48, f"{path}.{name}") for name in _RTMRS if name in document}
+    rtmrs = {name: _register(document[name], f"{path}.{name}") for name in _RTMRS if name in document}
     return ReferenceValue(
         name=_text(document["name"], f"{path}.name"),
         measurement=_hex(document["measurement"], _MEASUREMENT, f"{path}.measurement"),
@@ -161,6 +178,15 @@ def _value(value: object, path: str) -> ReferenceValue:
         platform=platform,
         **rtmrs,
     )
+
+
+def _register(value: Any, path: str) -> Register:
+    if not isinstance(value, list):
+        return _hex(value, 48, path)
+    try:
+        return read_components(value)
+    except ValueError as error:
+        raise _malformed(path, "the components of a register", str(error)) from error
 
 
 def _text(value: Any, path: str) -> str:

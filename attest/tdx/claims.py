@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from attest.tdx.events import Event
+
 __all__ = ["PckIdentity", "TcbPart", "TcbStatus", "TcbVerdict", "TdAttributes", "TdxClaims"]
 
 # TD ATTRIBUTES by bit. 7:0 are the group TUD, "TD under debug": with any of them set the host may look inside.
@@ -121,7 +123,7 @@ class TdxClaims:
     """What a TD report says, once its quote is authentic. The fields of TDX 1.5 are None in a report of 1.0.
 
     `signed_bytes` is the SHA-256 of what the quote's signature covers: the only identity of a quote, whose other bytes
-    can be changed by whoever carries it.
+    can be changed by whoever carries it. `events` are those of a log that adds up to the RTMRs, or None.
     """
 
     quote_version: int
@@ -142,6 +144,7 @@ class TdxClaims:
     pck: PckIdentity
     tcb_verdict: TcbVerdict
     signed_bytes: bytes
+    events: tuple[Event, ...] | None = None
 
     @property
     def platform_id(self) -> bytes:

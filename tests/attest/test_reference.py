@@ -57,6 +57,14 @@ BAD_REFERENCES: dict[str, tuple[Any, str]] = {
     "no processors": ({"name": "n", "values": [VALUE | {"vcpus": 0}]}, "references.values[0].vcpus"),
     "another platform": ({"name": "n", "values": [VALUE | {"platform": "sgx"}]}, "references.values[0].platform"),
     "RTMRs of an SNP guest": ({"name": "n", "values": [VALUE | {"rtmr0": "11" * 48}]}, "references.values[0]"),
+    "a register of no components": (
+        {"name": "n", "values": [TD | {"rtmr1": []}]},
+        "references.values[0].rtmr1",
+    ),
+    "a component without digests": (
+        {"name": "n", "values": [TD | {"rtmr2": [{"name": "kernel", "digests": []}]}]},
+        "references.values[0].rtmr2",
+    ),
     "a TD without RTMRs": ({"name": "n", "values": [VALUE | {"platform": "tdx"}]}, "references.values[0]"),
     "a TD without RTMR2": ({"name": "n", "values": [_without("rtmr2")]}, "references.values[0]"),
     "a TD with HOST_DATA": ({"name": "n", "values": [TD | {"host_data": "22" * 32}]}, "references.values[0]"),
