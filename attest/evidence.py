@@ -68,12 +68,15 @@ class TdxCollateral:
 class Collateral:
     """What the verifier has at hand: certificates and revocation lists, DER, as untrusted as the evidence.
 
-    `tdx` may hold the collateral of several platform families; the one whose FMSPC is the quote's is used.
+    `tdx` may hold the collateral of several platform families; the one whose FMSPC is the quote's is used. `rims` are
+    NVIDIA's manifests as they are published (signed XML), `ocsp` responses of its responder (DER).
     """
 
     certificates: tuple[bytes, ...] = ()
     crls: tuple[bytes, ...] = ()
     tdx: tuple[TdxCollateral, ...] = ()
+    rims: tuple[bytes, ...] = ()
+    ocsp: tuple[bytes, ...] = ()
 
 
 def read_certificates(data: bytes, *, path: str = "certificates") -> tuple[bytes, ...]:

@@ -16,7 +16,7 @@ STANDARD = {
     "hashlib", "itertools", "json", "math", "operator", "re", "struct", "typing", "unicodedata", "warnings",
 }  # fmt: skip
 THIRD_PARTY = {"cryptography"}
-ELSEWHERE = {"awscrt": {"ecdsa.py"}, "lxml": {"gpu/rim.py", "gpu/rim_schema.py"}}
+ELSEWHERE = {"awscrt": {"ecdsa.py"}, "lxml": {"gpu/rim_xml.py"}}
 CALLS = {"open", "print", "input", "eval", "exec", "compile", "globals", "__import__", "breakpoint"}
 CLOCKS = {"now", "utcnow", "today", "fromtimestamp"}
 

@@ -1,0 +1,223 @@
+"""Is this device's evidence authentic, and was it made for this? Raises at the first failure.
+
+Sources: attest/gpu/report.py, certs.py, status.py and rim.py name theirs. The signature covers request and response
+as they were received. A device's report has no field for the machine that it is in: which evidence belongs together is
+bound by the measured guest that collected it (attest/binding.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from attest.anchors import Anchors
+from attest.ecdsa import verify_p384
+from attest.errors import AttestError, NotAuthentic, NotBound
+from attest.evidence import Collateral, DeviceEvidence
+from attest.finding import Finding, Outcome
+from attest.gpu.certs import VerifiedDeviceChain, authenticate
+from attest.gpu.claims import DeviceClaims, Manifest
+from attest.gpu.report import Report, parse
+from attest.gpu.revocation import read_statuses
+from attest.gpu.rim import VerifiedRim, verify_rim
+from attest.gpu.status import Standing, VerifiedStatus, by_issuer, check_standing
+
+__all__ = ["AuthenticDevice", "KeptDevices", "verify_device"]
+
+_NONCE_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptDevices:
+    """What was verified before and depends on neither time, report nor nonce, each by the bytes that it was made from.
+
+    Only what byte-identical chains, lists, responses and manifests need no second time is spared: validity, standing
+    and the match with the report are checked at every use.
+    """
+
+    chains: Mapping[bytes, VerifiedDeviceChain] = field(default_factory=dict)
+    statuses: Mapping[bytes, VerifiedStatus] = field(default_factory=dict)
+    rims: Mapping[bytes, VerifiedRim] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticDevice:
+    """Claims that are authentic and, unless a finding says otherwise, bound; what was checked; what to keep."""
+
+    claims: DeviceClaims
+    findings: tuple[Finding, ...]
+    chain: VerifiedDeviceChain
+    statuses: tuple[VerifiedStatus, ...]
+    rims: tuple[VerifiedRim, ...]
+
+
+def verify_device(
+    evidence: DeviceEvidence,
+    collateral: Collateral,
+    anchors: Anchors,
+    *,
+    nonce: bytes | None,
+    now: datetime,
+    revocation_required: bool,
+    kept: KeptDevices | None = None,
+) -> AuthenticDevice:
+    """Verifies one device's report under pinned roots; `nonce` is what it must have signed over, exactly 32 bytes.
+
+    1. the report is an SPDM 1.1 report of its kind     5. the leaf's key signed the report
+    2. its chain ends in a pinned device root           6. firmware, chip and PDI are the certificates'
+    3. each certificate is valid at `now`               7. it was made for `nonce`
+    4. none is revoked or on hold                       8. manifests of its firmware are authentic
+
+    With `nonce` None step 7 is a skipped finding, and what comes back is bound to nothing. Whether measurements are
+    those of the manifests is for appraisal. Raises AttestError.
+    """
+    kept = kept or KeptDevices()
+    report = parse(evidence.report, evidence.kind)  # 1
+    chain = kept.chains.get(evidence.chain)
+    if chain is None or chain.root not in anchors.nvidia or chain.family.kind != evidence.kind:
+        chain = authenticate(evidence.chain, evidence.kind, anchors)  # 2
+    chain.window.check(now, path="chain")  # 3
+    rims = _rims(collateral.rims, anchors, kept)  # 8, as far as it needs no report
+    links = (*chain.window.links, *(link for rim in rims for link in rim.window.links))
+    statuses = read_statuses(collateral.crls, collateral.ocsp, links, kept.statuses)
+    spoken = by_issuer(statuses)
+    standing = check_standing(chain.window.links, spoken, now, required=revocation_required, path="chain")  # 4
+    if standing.on_hold:
+        where = f"chain.{standing.on_hold[0]}"
+        raise NotAuthentic("CERT_ON_HOLD", where, expected="not on hold", got="on hold by its issuer")
+    r, s = report.signature
+    verify_p384(chain.spki, report.signed, r, s, check="GPU_SIGNATURE", path="report.signature")  # 5
+    fwid = _check_firmware(report, chain)  # 6
+    bound = _check_nonce(report, nonce)  # 7
+    judge = _Manifests(rims=rims, statuses=spoken, now=now, required=revocation_required)
+    claims = _claims(report, chain, standing, judge)
+    checked = _UNREVOKED if not standing.unchecked else _unchecked(standing)
+    return AuthenticDevice(
+        claims=claims, findings=(*_ON_THE_WAY, checked, fwid, bound), chain=chain, statuses=statuses, rims=rims
+    )
+
+
+def _rims(offered: Sequence[bytes], anchors: Anchors, kept: KeptDevices) -> tuple[VerifiedRim, ...]:
+    found = []
+    for data in offered:
+        rim = kept.rims.get(data)
+        found.append(rim if rim is not None and rim.root in anchors.nvidia else verify_rim(data, anchors))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Manifests:
+    """Step 8: those of a product and version, as long as they may be used."""
+
+    rims: Sequence[VerifiedRim]
+    statuses: Mapping[bytes, Sequence[VerifiedStatus]]
+    now: datetime
+    required: bool
+
+    def of(self, edition: str, product: str, version: str) -> tuple[Manifest, ...]:
+        """The usable ones, newest first; raises what is wrong with the first if there are some and none is usable."""
+        usable: list[Manifest] = []
+        first: AttestError | None = None
+        for rim in self.rims:
+            if (rim.edition, rim.product, rim.version.upper()) == (edition, product, version.upper()):
+                try:
+                    rim.window.check(self.now, path="rim", of="RIM")
+                    standing = check_standing(
+                        rim.window.links, self.statuses, self.now, required=self.required, path="rim"
+                    )
+                except AttestError as error:
+                    first = first or error
+                    continue
+                usable.append(Manifest(rim=rim, standing=standing))
+        if not usable and first is not None:
+            raise first
+        return tuple(sorted(usable, key=lambda each: each.rim.window.links[0].not_before, reverse=True))
+
+
+def _check_firmware(report: Report, chain: VerifiedDeviceChain) -> Finding:
+    """FWID, CHIP_INFO and a switch's own PDI, each as the certificates say it."""
+    opaque, family = report.opaque, chain.family
+    if opaque.chip_info and not family.products.fullmatch(opaque.chip_info):
+        path = "report.opaque[35]"
+        raise NotAuthentic("GPU_ARCHITECTURE", path, expected=f"a chip of {family.chip}", got=opaque.chip_info)
+    if opaque.device_pdi is not None and opaque.device_pdi != chain.pdi:
+        raise NotAuthentic("GPU_PDI_MISMATCH", "report.opaque[22]", expected=chain.pdi, got=opaque.device_pdi)
+    if opaque.fwid is None:
+        return _NO_FWID
+    if opaque.fwid != chain.fwid:
+        raise NotAuthentic("GPU_FWID_MISMATCH", "report.opaque[20]", expected=chain.fwid or "none", got=opaque.fwid)
+    return _SAME_FWID
+
+
+def _check_nonce(report: Report, nonce: bytes | None) -> Finding:
+    if nonce is None:
+        return _UNBOUND
+    if len(nonce) != _NONCE_SIZE:
+        raise NotBound("NONCE_REQUIRED", "nonce", expected=f"{_NONCE_SIZE} bytes to compare with", got=nonce)
+    if report.nonce != nonce:
+        raise NotBound("GPU_NONCE_MISMATCH", "report.nonce", expected=nonce, got=report.nonce)
+    return _BOUND
+
+
+def _claims(report: Report, chain: VerifiedDeviceChain, standing: Standing, judge: _Manifests) -> DeviceClaims:
+    opaque, family = report.opaque, chain.family
+    product = opaque.chip_info or family.product
+    driver = opaque.driver_version
+    return DeviceClaims(
+        kind=report.kind,
+        architecture=family.architecture,
+        product=product,
+        model=chain.model,
+        simulated=chain.root.simulated,
+        ueid=chain.ueid,
+        pdi=chain.pdi,
+        nonce=report.nonce,
+        driver_version=driver,
+        vbios_version=opaque.vbios_version,
+        board="_".join(part for part in (opaque.project, opaque.project_sku, opaque.chip_sku) if part),
+        mode=opaque.mode,
+        fwid=opaque.fwid,
+        nvdec0=opaque.nvdec0,
+        locked=opaque.locked,
+        switch_pdis=opaque.switch_pdis,
+        gpu_pdis=opaque.gpu_pdis,
+        measurements=report.measurements,
+        standing=standing,
+        driver_manifests=judge.of(family.edition, product, driver) if driver else (),
+        vbios_manifests=judge.of(family.edition, product, opaque.vbios_version),
+        offered=tuple(rim.title for rim in judge.rims),
+        trailing=report.trailing,
+    )
+
+
+def _finding(check: str, path: str, outcome: Outcome, expected: str, got: str) -> Finding:
+    return Finding(check=check, path=path, outcome=outcome, expected=expected, got=got)
+
+
+def _passed(check: str, path: str, expected: str, got: str) -> Finding:
+    return _finding(check, path, Outcome.PASSED, expected, got)
+
+
+def _unchecked(standing: Standing) -> Finding:
+    got = f"nothing for {', '.join(standing.unchecked)}: revocation was not checked"
+    return _finding("CERT_REVOKED", "chain", Outcome.SKIPPED, "a CRL or OCSP response for each", got)
+
+
+# What has passed whenever a device comes back at all.
+_ON_THE_WAY = (
+    _passed("GPU_REPORT_FORMAT", "report", "an SPDM 1.1 measurement report", "one"),
+    _passed("CHAIN_ROOT_NOT_PINNED", "chain.root", "a pinned device root", "one"),
+    _passed("CHAIN_SIGNATURE", "chain", "four ECDSA signatures", "all verify"),
+    _passed("GPU_ARCHITECTURE", "chain", "four names of one design", "one"),
+    _passed("CERT_EXPIRED", "chain", "each valid now", "all are"),
+    _passed("GPU_SIGNATURE", "report.signature", "a signature by the leaf's key", "one"),
+)
+_UNREVOKED = _passed("CERT_REVOKED", "chain", "not revoked", "none is")
+_SAME_FWID = _passed("GPU_FWID_MISMATCH", "report.opaque[20]", "the FWID of the leaf", "the same")
+_NO_FWID = _finding("GPU_FWID_MISMATCH", "report.opaque[20]", Outcome.SKIPPED, "the FWID of the leaf", "none reported")
+_BOUND = _passed("GPU_NONCE_MISMATCH", "report.nonce", "the 32 bytes asked for", "the same")
+_UNBOUND = _finding(
+    "GPU_NONCE_MISMATCH", "report.nonce", Outcome.SKIPPED, "32 bytes to compare with",
+    "none given: this evidence may be a replay",
+)  # fmt: skip
