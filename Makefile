@@ -44,6 +44,7 @@ lock: ## renew requirements/*.txt from pyproject.toml (needs uv on the PATH)
 	@compile="uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet"; \
 	dev="--extra server --extra operator --extra gpu --extra data --extra test --extra check"; \
 	$$compile pyproject.toml requirements/build.in --extra server --extra operator -o requirements/run.txt && \
+	$$compile pyproject.toml -c requirements/run.txt -o requirements/base.txt && \
 	$$compile pyproject.toml requirements/build.in $$dev -c requirements/run.txt -o requirements/dev.txt && \
 	$$compile pyproject.toml requirements/build.in $$dev --extra fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 

@@ -13,8 +13,8 @@ from clients.errors import Usage
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
-    from clients.workload.age_recipient import KeyPair
     from clients.workload.manifest import Manifest
+    from clients.workload.opened_set import OpenedSet
 
 __all__ = ["register"]
 
@@ -28,7 +28,6 @@ or a folder, the whole set or a part of it, and OUT then a folder. Every piece i
 written, and a file appears when it is whole. With --resume files that are there with the right size are kept. Where the
 content need not lie on a disk at all, read it in place: clients.workload.sealed.open_sealed, or the file system of the
 extra `data`."""
-_DIGEST = 64
 
 
 def register(subparsers: Any) -> None:
@@ -57,18 +56,18 @@ def register(subparsers: Any) -> None:
 
 def _open(args: argparse.Namespace, doors: Doors) -> int:
     from clients.cli.progress import Progress, size_text  # noqa: PLC0415
-    from clients.workload.age_recipient import KeyPair  # noqa: PLC0415
+    from clients.workload.opened_set import OpenedSet  # noqa: PLC0415
 
     del doors
     try:
         folder = _set_of(args.path)
-        manifest = _manifest(folder, args.content, args.asset)
-        identity = KeyPair.generate(args.key.read_bytes())
+        opened = OpenedSet.of(folder, key=args.key, content=args.content, asset=args.asset)
+        manifest = opened.manifest
         below = args.path.resolve().relative_to(folder.resolve()).as_posix()
         targets = _targets(manifest, below, args.out)
         progress = Progress("opening", sum(manifest.file(name).size for name in targets))
         try:
-            size = sum(_open_one(folder, name, targets[name], manifest, identity, args, progress) for name in targets)
+            size = sum(_open_one(opened, name, targets[name], args, progress) for name in targets)
         finally:
             progress.end()
     except OSError as error:
@@ -91,25 +90,6 @@ def _set_of(path: Path) -> Path:
     raise Usage(f"there is no {MANIFEST} at {path} or above it")
 
 
-def _manifest(folder: Path, content: Path, asset: str | None) -> Manifest:
-    """The registered one; the asset that it names itself may be read before it is believed."""
-    from clients.workload.manifest import MAX_MANIFEST, Manifest  # noqa: PLC0415
-    from clients.workload.sealed_set import MANIFEST  # noqa: PLC0415
-
-    with (folder / MANIFEST).open("rb") as file:
-        raw = file.read(MAX_MANIFEST + 1)
-    text = content.read_text(encoding="ascii", errors="replace").strip()
-    try:
-        digest = bytes.fromhex(text)
-    except ValueError:
-        digest = b""
-    if len(text) != _DIGEST or not digest:
-        raise Usage(
-            f"{content} is not a content digest of {_DIGEST} hexadecimal digits; the asset may have none registered"
-        )
-    return Manifest.registered(raw, asset=asset or Manifest.parse(raw).asset, content_digest=digest)
-
-
 def _targets(manifest: Manifest, below: str, out: Path | None) -> dict[str, Path | None]:
     """Which sealed paths, and where each goes."""
     paths = [line.path for line in manifest.files]
@@ -122,20 +102,11 @@ def _targets(manifest: Manifest, below: str, out: Path | None) -> dict[str, Path
     return {path: out / path[start:] if out else None for path in inside}
 
 
-def _open_one(
-    folder: Path,
-    path: str,
-    target: Path | None,
-    manifest: Manifest,
-    identity: KeyPair,
-    args: argparse.Namespace,
-    progress: Any,
-) -> int:
+def _open_one(opened: OpenedSet, path: str, target: Path | None, args: argparse.Namespace, progress: Any) -> int:
     from clients.workload.bulk import check_whole, open_whole  # noqa: PLC0415
-    from clients.workload.sealed import open_sealed  # noqa: PLC0415
 
     workers = args.workers or os.cpu_count() or 1
-    with open_sealed(folder, path, manifest=manifest, identity=identity) as sealed:
+    with opened.open(path) as sealed:
         if target is None:
             return check_whole(sealed, workers=workers, told=progress)
         if args.resume and target.is_file() and target.stat().st_size == sealed.size:

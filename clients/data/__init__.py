@@ -1,0 +1,1 @@
+"""What training code reads sealed files through; needs the extra `data`."""
