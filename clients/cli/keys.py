@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clients.errors import Unavailable, Usage
+from clients.errors import Usage
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -56,14 +56,14 @@ def _get(args: argparse.Namespace, doors: Doors) -> int:
     from clients.transport import connect  # noqa: PLC0415
     from clients.trust import read_trust  # noqa: PLC0415
     from clients.workload.keys import get_keys  # noqa: PLC0415
+    from clients.workload.tee_find import find_tee  # noqa: PLC0415
 
     trust = read_trust(args.trust, simulated=doors.simulated)
-    if doors.tee is None:
-        raise Unavailable("this machine shows no TEE that this version of sealgate can collect evidence from")
+    tee = doors.tee or find_tee()
     if args.dir is not None and not args.dir.is_dir():
         raise Usage(f"--dir {args.dir} is not a directory")
     with connect(args.broker, trust.broker_ca) as channel:
-        released = get_keys(channel, trust, doors.tee, args.purpose, args.asset)
+        released = get_keys(channel, trust, tee, args.purpose, args.asset)
     _write(released, args.dir, args.fd)
     _tell(released, as_json=args.json)
     return 0

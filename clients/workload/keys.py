@@ -17,8 +17,9 @@ from sealgate.v1.key_release_pb2 import (
 
 from attest import binding
 from attest.errors import AttestError
+from attest.evidence import CpuEvidence, TdxEvidence
 from attest.tlog.proof_file import ProofFile
-from clients.errors import NotTrusted
+from clients.errors import NotTrusted, Unavailable
 from clients.transport import Channel
 from clients.trust import Trust
 from clients.workload.receipt import Expected, check_receipt
@@ -74,7 +75,7 @@ def get_keys(channel: Channel, trust: Trust, tee: Tee, purpose: str, names: Sequ
         challenge=challenge,
         suite=HpkeSuite.HPKE_SUITE_MLKEM768_X25519,
         recipient_key=recipient.public,
-        snp=SnpEvidence(report=evidence.report, certificates=evidence.certificates),
+        snp=_snp(evidence),
     )
     message = ReleaseKeysRequest(attestation=attestation, purpose=purpose, names=names)
     response = channel.call(f"{_SERVICE}/ReleaseKeys", message, ReleaseKeysResponse)  # 3
@@ -88,6 +89,12 @@ def get_keys(channel: Channel, trust: Trust, tee: Tee, purpose: str, names: Sequ
     )  # 5
     end = response.lease.end_time.ToDatetime(tzinfo=UTC)
     return Released(keys=keys, lease_id=response.lease.lease_id, lease_end=end, receipt=proof)
+
+
+def _snp(evidence: CpuEvidence) -> SnpEvidence:
+    if isinstance(evidence, TdxEvidence):
+        raise Unavailable("this machine is a TDX guest; this version of sealgate asks for keys on SEV-SNP alone")
+    return SnpEvidence(report=evidence.report, certificates=evidence.certificates)
 
 
 def _challenge(channel: Channel, trust: Trust) -> bytes:

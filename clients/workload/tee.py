@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from attest.evidence import SnpEvidence
+from attest.evidence import CpuEvidence
 
-__all__ = ["Tee"]
+__all__ = ["REPORT_DATA", "Tee"]
+
+REPORT_DATA = 64  # bytes, for SNP and TDX alike
 
 
 class Tee(Protocol):
@@ -14,5 +16,5 @@ class Tee(Protocol):
 
     simulated: bool
 
-    def collect(self, report_data: bytes) -> SnpEvidence:
+    def collect(self, report_data: bytes) -> CpuEvidence:
         """Evidence over exactly these 64 bytes; raises clients.errors.Unavailable."""
