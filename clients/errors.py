@@ -56,6 +56,15 @@ class NotTrusted(ClientError):
 
 
 class Unavailable(ClientError):
-    """The broker gave no answer, or asks to be asked again."""
+    """The broker gave no answer, or asks to be asked again.
+
+    `retry_after` is after how many seconds trying again may help, None where it would not. `lost` is whether a call
+    ended without any answer: it may have been carried out.
+    """
 
     code = 5
+
+    def __init__(self, message: str, *, retry_after: float | None = None, lost: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.lost = lost

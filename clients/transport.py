@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
 
 from clients.errors import ClientError, Denied, Locked, Unavailable
 
@@ -63,7 +61,7 @@ def connect(address: str, ca: bytes, identity: Identity | None = None) -> Iterat
 
 def _translate(error: grpc.RpcError) -> ClientError:
     code = error.code()
-    details = _error_info(error)
+    details, retry_after = _told(error)
     reason = details.get("reason", code.name)
     message = f"{reason}: {error.details()}"
     if details.get("expected"):
@@ -72,14 +70,26 @@ def _translate(error: grpc.RpcError) -> ClientError:
         message += f" Ticket: {details['ticket']}"
     if reason == "LOCKED":
         return Locked(message, details)
-    return Unavailable(message) if code in _AGAIN else Denied(message, details)
+    if code not in _AGAIN:
+        return Denied(message, details)
+    if not details:  # no broker of ours said this: there was no answer, or none came through
+        return Unavailable(message, retry_after=0.0, lost=True)
+    return Unavailable(message, retry_after=retry_after)
 
 
-def _error_info(error: grpc.RpcError) -> dict[str, str]:
+def _told(error: grpc.RpcError) -> tuple[dict[str, str], float | None]:
+    """What google.rpc.Status holds: the reason with what belongs to it, and after how long to ask again."""
+    from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # noqa: PLC0415  # nothing went wrong yet at a start
+    from google.rpc.status_pb2 import Status  # noqa: PLC0415
+
     metadata: Any = error.trailing_metadata() or ()  # (key, value) pairs; the stubs say nothing of them
-    details = next((value for key, value in metadata if key == _DETAILS_KEY), b"")
-    for detail in Status.FromString(details).details:
-        info = ErrorInfo()
+    data = next((value for key, value in metadata if key == _DETAILS_KEY), b"")
+    told: dict[str, str] = {}
+    retry_after = None
+    for detail in Status.FromString(data).details:
+        info, retry = ErrorInfo(), RetryInfo()
         if detail.Unpack(info):
-            return {**info.metadata, "reason": info.reason}
-    return {}
+            told = {**info.metadata, "reason": info.reason}
+        elif detail.Unpack(retry):
+            retry_after = retry.retry_delay.ToNanoseconds() / 1e9
+    return told, retry_after

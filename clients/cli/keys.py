@@ -4,98 +4,175 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clients.errors import Usage
+from clients.errors import Unavailable, Usage
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
+    from clients.trust import Trust
+    from clients.workload.deliver import Owner
     from clients.workload.keys import Released
 
 __all__ = ["register"]
 
+_KEYS = """examples:
+  sealgate keys get --trust /etc/sealgate/trust.json --broker broker.example:8443 \\
+      --purpose training --asset tenants/acme/assets/llm --dir /run/keys"""
 _EPILOG = """examples:
   sealgate keys get --trust /etc/sealgate/trust.json --broker broker.example:8443 \\
-      --purpose training --asset tenants/acme/assets/llm --dir /run/keys
-  sealgate keys get ... --asset tenants/acme/assets/llm --fd 3 3>&1 | consumer
+      --purpose training --asset tenants/acme/assets/llm --dir /run/keys --owner trainer:trainer --wait 10m
+  sealgate keys get --trust /etc/sealgate/trust.json --broker broker.example:8443 \\
+      --purpose training --asset tenants/acme/assets/llm --fd 3 3>&1 | consumer
 
-Keys are written to files of mode 0600 below --dir, or one after the other to the descriptor --fd; never to standard
-output, arguments or the environment. Nothing is opened before the receipt in the release log has been checked."""
+With --dir each asset has three files there: ASSET.key, the receipt ASSET.tlog-proof, and ASSET.content, the digest of
+the manifest that it is registered with. With --fd the keys' bytes follow each other; --json says how long each is.
+Keys are never put on a disk, standard output, arguments or the environment, and nothing is opened before the receipt
+in the release log has been checked.
+
+--wait is for a broker that cannot be reached, or that says itself that asking again may help. A refusal ends it."""
+_DURATION = re.compile(r"([0-9]{1,6})(s|m|h|)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 def register(subparsers: Any) -> None:
     """Adds the command."""
-    keys = subparsers.add_parser("keys", help="get keys for this machine")
+    raw = argparse.RawDescriptionHelpFormatter
+    keys = subparsers.add_parser(
+        "keys", help="get keys for this machine", description="Keys for the machine this runs on.", epilog=_KEYS,
+        formatter_class=raw,
+    )  # fmt: skip
     verbs = keys.add_subparsers(metavar="VERB", required=True)
     get = verbs.add_parser(
         "get",
         help="prove where this machine runs and get keys",
         description="Gets a challenge, collects evidence over it, and gets the newest key of each asset.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=raw,
     )
-    get.add_argument(
-        "--trust", type=Path, required=True, metavar="FILE", help="the trust file, inside the measured image"
-    )
-    get.add_argument("--broker", required=True, metavar="HOST:PORT", help="the broker's workload port")
-    get.add_argument("--purpose", required=True, help="what the keys are for; one that the asset lists")
-    get.add_argument(
-        "--asset", action="append", required=True, metavar="NAME", help="tenants/T/assets/A; may be repeated"
-    )
+    add_request(get)
     where = get.add_mutually_exclusive_group(required=True)
     where.add_argument("--dir", type=Path, metavar="DIR", help="write each key to DIR/ASSET.key, its receipt beside it")
     where.add_argument("--fd", type=int, metavar="N", help="write the keys' bytes to this open descriptor")
+    get.add_argument("--owner", metavar="USER:GROUP", help="who owns the files of --dir; names or numbers")
+    get.add_argument("--mode", default="0600", metavar="MODE", help="their mode, 0600 if not given; never for others")
+    get.add_argument(
+        "--unsafe-write-keys-to-disk", action="store_true", help="write to a file system that is not in memory"
+    )
     get.add_argument("--json", action="store_true", help="say what was released, as JSON, without keys")
     get.set_defaults(run=_get)
 
 
+def add_request(parser: argparse.ArgumentParser) -> None:
+    """What every request of a workload says: whom it trusts, whom it asks, for what, and how long it tries."""
+    parser.add_argument(
+        "--trust", type=Path, required=True, metavar="FILE", help="the trust file, inside the measured image"
+    )
+    parser.add_argument("--broker", required=True, metavar="HOST:PORT", help="the broker's workload port")
+    parser.add_argument("--purpose", required=True, help="what the keys are for; one that the asset lists")
+    parser.add_argument(
+        "--asset", action="append", required=True, metavar="NAME", help="tenants/T/assets/A; may be repeated"
+    )
+    parser.add_argument(
+        "--wait", type=_duration, default=0, metavar="TIME", help="keep trying so long, such as 90s or 10m; else once"
+    )
+
+
 def _get(args: argparse.Namespace, doors: Doors) -> int:
-    from clients.transport import connect  # noqa: PLC0415
     from clients.trust import read_trust  # noqa: PLC0415
-    from clients.workload.keys import get_keys  # noqa: PLC0415
-    from clients.workload.tee_find import find_tee  # noqa: PLC0415
+    from clients.workload.deliver import check_descriptor, check_directory  # noqa: PLC0415
+    from clients.workload.patience import Patience  # noqa: PLC0415
 
     trust = read_trust(args.trust, simulated=doors.simulated)
-    tee = doors.tee or find_tee()
-    if args.dir is not None and not args.dir.is_dir():
-        raise Usage(f"--dir {args.dir} is not a directory")
-    with connect(args.broker, trust.broker_ca) as channel:
-        released = get_keys(channel, trust, tee, args.purpose, args.asset)
-    _write(released, args.dir, args.fd)
+    disk = args.unsafe_write_keys_to_disk
+    if args.dir is None:
+        if args.owner or args.mode != "0600":
+            raise Usage("--owner and --mode are for the files of --dir")
+        check_descriptor(args.fd, disk=disk)
+    else:
+        check_directory(args.dir, disk=disk)
+    owner = _owner(args.owner, args.mode)
+    released = Patience(args.wait, told=_waiting).until(lambda: _ask(args, doors, trust))
+    _deliver(released, args.dir, args.fd, owner)
     _tell(released, as_json=args.json)
     return 0
 
 
-def _write(released: Released, directory: Path | None, descriptor: int | None) -> None:
+def _ask(args: argparse.Namespace, doors: Doors, trust: Trust) -> Released:
+    """One try. The challenge is asked for before the rest is loaded: most of a short boot is loading."""
+    from clients.transport import connect  # noqa: PLC0415
+    from clients.workload.challenge import get_challenge  # noqa: PLC0415
+
+    with connect(args.broker, trust.broker_ca) as channel:
+        challenge = get_challenge(channel, trust.origin)
+        from clients.workload.keys import get_keys  # noqa: PLC0415
+        from clients.workload.tee_find import find_tee  # noqa: PLC0415
+
+        tee = doors.tee or find_tee()
+        return get_keys(channel, trust, tee, args.purpose, args.asset, challenge=challenge)
+
+
+def _deliver(released: Released, directory: Path | None, descriptor: int, owner: Owner) -> None:
+    """Receipt and digest first: whoever waits for the key finds all three."""
+    from clients.workload.deliver import deliver_to_descriptor, deliver_to_directory  # noqa: PLC0415
+
     try:
         for key in released.keys:
             if directory is None:
-                os.write(descriptor if descriptor is not None else -1, key.secret)
+                deliver_to_descriptor(key.secret, descriptor)
                 continue
             name = key.key_name.split("/")[3]
-            _private(directory / f"{name}.key", key.secret)
-            _private(directory / f"{name}.tlog-proof", released.receipt.encode())
-            _private(directory / f"{name}.content", key.content_digest.hex().encode())
+            files = {
+                f"{name}.content": key.content_digest.hex().encode(),
+                f"{name}.tlog-proof": released.receipt.encode(),
+                f"{name}.key": key.secret,
+            }
+            deliver_to_directory(files, directory, owner)
     except OSError as error:
         raise Usage(f"the keys cannot be written: {error.strerror}") from error
-
-
-def _private(path: Path, data: bytes) -> None:
-    """A new file that only its owner can read, from its first byte on."""
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(data)
 
 
 def _tell(released: Released, *, as_json: bool) -> None:
     names = [key.key_name for key in released.keys]
     end = released.lease_end.isoformat().replace("+00:00", "Z")
     if as_json:
-        document = {"keys": names, "lease": released.lease_id, "lease_end": end, "index": released.receipt.index}
-        print(json.dumps(document))
+        sizes = [len(key.secret) for key in released.keys]
+        document = {"keys": names, "sizes": sizes, "lease": released.lease_id, "lease_end": end}
+        print(json.dumps({**document, "index": released.receipt.index}))
         return
     for name in names:
         print(f"released {name}, lease until {end}, entry {released.receipt.index} of the log", file=sys.stderr)
+
+
+def _waiting(error: Unavailable, pause: float) -> None:
+    print(f"sealgate: {error}; again in {pause:.0f} s", file=sys.stderr, flush=True)
+
+
+def _duration(text: str) -> int:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError("a time such as 90s, 10m or 1h")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def _owner(text: str | None, mode: str) -> Owner:
+    """Names are looked up before anything is asked for, so that a wrong one costs no release."""
+    import grp  # noqa: PLC0415
+    import pwd  # noqa: PLC0415
+
+    from clients.workload.deliver import Owner  # noqa: PLC0415
+
+    if re.fullmatch("0?[0-7]{3}", mode) is None or int(mode, 8) & 0o007:
+        raise Usage(f"--mode {mode} is not an octal mode that leaves others nothing, such as 0640")
+    user, _, group = (text or "").partition(":")
+    if text is not None and not (user or group):
+        raise Usage("--owner is USER:GROUP, USER or :GROUP")
+    try:
+        uid = None if not user else int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
+        gid = None if not group else int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise Usage(f"--owner {text}: there is no such user or group here") from error
+    return Owner(user=uid, group=gid, mode=int(mode, 8))

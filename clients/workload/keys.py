@@ -8,12 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sealgate.v1.attestation_pb2 import Attestation, HpkeSuite, SnpEvidence
-from sealgate.v1.key_release_pb2 import (
-    GetChallengeRequest,
-    GetChallengeResponse,
-    ReleaseKeysRequest,
-    ReleaseKeysResponse,
-)
+from sealgate.v1.key_release_pb2 import ReleaseKeysRequest, ReleaseKeysResponse
 
 from attest import binding
 from attest.errors import AttestError
@@ -22,13 +17,15 @@ from attest.tlog.proof_file import ProofFile
 from clients.errors import NotTrusted, Unavailable
 from clients.transport import Channel
 from clients.trust import Trust
+from clients.workload.challenge import get_challenge
 from clients.workload.receipt import Expected, check_receipt
 from clients.workload.recipient import SUITE, RecipientKey
 from clients.workload.tee import Tee
 
 __all__ = ["Released", "ReleasedKey", "get_keys"]
 
-_SERVICE = "/sealgate.v1.KeyRelease"
+_RELEASE = "/sealgate.v1.KeyRelease/ReleaseKeys"
+_REPEATS = 2
 _VERSION = re.compile(r"(tenants/[a-z0-9-]+/assets/[a-z0-9-]+)/keyVersions/([1-9][0-9]{0,9})", re.ASCII)
 
 
@@ -54,7 +51,9 @@ class Released:
     receipt: ProofFile
 
 
-def get_keys(channel: Channel, trust: Trust, tee: Tee, purpose: str, names: Sequence[str]) -> Released:
+def get_keys(
+    channel: Channel, trust: Trust, tee: Tee, purpose: str, names: Sequence[str], *, challenge: bytes | None = None
+) -> Released:
     """Gets the newest key of each named asset.
 
     1. a challenge from the deployment that the trust file pins
@@ -63,9 +62,9 @@ def get_keys(channel: Channel, trust: Trust, tee: Tee, purpose: str, names: Sequ
     4. the receipt, checked against our own state: nothing is opened before
     5. the keys, opened
 
-    Raises Denied, Locked, Unavailable, NotTrusted.
+    `challenge` is one that was got already. Raises Denied, Locked, Unavailable, NotTrusted.
     """
-    challenge = _challenge(channel, trust)  # 1
+    challenge = challenge or get_challenge(channel, trust.origin)  # 1
     recipient = RecipientKey()  # 2
     request = binding.Request(action="release", origin=trust.origin, purpose=purpose, names=tuple(names))
     transcript = binding.transcript(challenge, SUITE, recipient.public, b"", request.digest(), [])
@@ -78,7 +77,7 @@ def get_keys(channel: Channel, trust: Trust, tee: Tee, purpose: str, names: Sequ
         snp=_snp(evidence),
     )
     message = ReleaseKeysRequest(attestation=attestation, purpose=purpose, names=names)
-    response = channel.call(f"{_SERVICE}/ReleaseKeys", message, ReleaseKeysResponse)  # 3
+    response = _release(channel, message)  # 3
     infos = [
         binding.key_info(bound, k.key_name, purpose, response.lease.lease_id, k.content_digest) for k in response.keys
     ]
@@ -97,11 +96,15 @@ def _snp(evidence: CpuEvidence) -> SnpEvidence:
     return SnpEvidence(report=evidence.report, certificates=evidence.certificates)
 
 
-def _challenge(channel: Channel, trust: Trust) -> bytes:
-    response = channel.call(f"{_SERVICE}/GetChallenge", GetChallengeRequest(), GetChallengeResponse)
-    if response.origin != trust.origin:
-        raise NotTrusted("ORIGIN", f"the trust file is for {trust.origin}, this broker says it is {response.origin!r}")
-    return response.challenge
+def _release(channel: Channel, message: ReleaseKeysRequest) -> ReleaseKeysResponse:
+    """Step 3. A lost answer is asked for again by the very same request: the broker then gives the stored one."""
+    for _ in range(_REPEATS):
+        try:
+            return channel.call(_RELEASE, message, ReleaseKeysResponse)
+        except Unavailable as error:
+            if not error.lost:
+                raise
+    return channel.call(_RELEASE, message, ReleaseKeysResponse)
 
 
 def _checked(
