@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from attest.errors import AttestError
 from attest.tlog.keys import VerifierKey
 from clients.errors import NotTrusted, Usage
 
-__all__ = ["VERSION", "Trust", "read_trust"]
+__all__ = ["VERSION", "CaCertificate", "Trust", "ca_certificates", "read_trust"]
 
 VERSION = "sealgate.trust/1"
 _FIELDS = {"v", "origin", "broker_ca", "log_keys", "tenant", "simulated"}
@@ -39,6 +40,36 @@ class Trust:
                     return key
         known = ", ".join(key.name for key in self.log_keys)
         raise NotTrusted("LOG_UNKNOWN", f"the trust file lists the log {known}, the receipt is of {log}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaCertificate:
+    """A CA certificate of a trust file, in words; `sha256` in hexadecimal, of its DER."""
+
+    subject: str
+    sha256: str
+    starts: datetime
+    ends: datetime
+
+
+def ca_certificates(trust: Trust) -> list[CaCertificate]:
+    """The certificates of `broker_ca`; raises Usage for anything else."""
+    from cryptography import x509  # noqa: PLC0415  # what gets keys at boot does without
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+
+    try:
+        found = x509.load_pem_x509_certificates(trust.broker_ca)
+    except ValueError as error:
+        raise Usage(f"the trust file's broker_ca is not certificates in PEM: {error}") from error
+    return [
+        CaCertificate(
+            subject=each.subject.rfc4514_string(),
+            sha256=each.fingerprint(SHA256()).hex(),
+            starts=each.not_valid_before_utc,
+            ends=each.not_valid_after_utc,
+        )
+        for each in found
+    ]
 
 
 def read_trust(path: Path, *, simulated: bool) -> Trust:

@@ -47,12 +47,16 @@ BYTES = {
     "Receipt.leaf": "a log entry",
     "Receipt.hashes": "digests",
     "Receipt.checkpoint": "a signed checkpoint",
+    "Possession.challenge": "the broker's challenge",
+    "Possession.public_key": "a public key",
+    "Possession.signature": "a signature",
+    "Credential.certificates": "certificates",
     "ExplainDecisionResponse.measurement": "a launch digest",
 }
 SUSPECT = re.compile(
     r"(^|_)(key|keys|secret|secrets|plaintext|plain|clear|private|priv|dek|kek|seed|password|token)(_|$)"
 )
-PUBLIC_NAMES = {"key_name", "recipient_key", "holder_key"}
+PUBLIC_NAMES = {"key_name", "recipient_key", "holder_key", "public_key"}
 MESSAGES_OF_KEYS = {"ReleaseKeysResponse.keys": "WrappedKey"}
 CARRIERS = {"google.protobuf.Any", "google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.BytesValue"}
 

@@ -65,6 +65,11 @@ class Authority:
         """The certificate."""
         return self.certificate.public_bytes(Encoding.PEM)
 
+    @property
+    def der(self) -> bytes:
+        """The certificate."""
+        return self.certificate.public_bytes(Encoding.DER)
+
     def issue_server(self, names: Sequence[str], now: int, life_ms: int) -> ServerIdentity:
         """A fresh key with a certificate for these DNS names and addresses; it is never stored."""
         key = ec.generate_private_key(ec.SECP256R1())

@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from attest.tlog.entry import MAX_BODY, canonical
 from kbs.model.log import Draft
 
-__all__ = ["Broker", "KeyLine", "ReleaseBody", "access_refused", "change", "genesis", "joined", "query", "refusals"]
+__all__ = [
+    "Broker",
+    "KeyLine",
+    "ReleaseBody",
+    "access_refused",
+    "change",
+    "credential",
+    "genesis",
+    "joined",
+    "query",
+    "refusals",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +180,17 @@ def joined(*, entry_id: str, broker: Broker, policy: bytes, engine: bytes, colla
         "policy_digest": policy.hex(),
     }
     return Draft(body=canonical(body, limit=MAX_BODY), governance=True)
+
+
+def credential(*, entry_id: str, actor: str, broker: Broker, key: bytes, certificate: bytes, expires: int) -> Draft:
+    """A person got a client certificate. `key` and `certificate` are SHA-256; `expires` in ms since 1970."""
+    body = {
+        **_common("credential.issued", entry_id, "", ("person", actor), broker, None),
+        "certificate_digest": certificate.hex(),
+        "expires": expires,
+        "key_digest": key.hex(),
+    }
+    return Draft(body=canonical(body, limit=MAX_BODY))
 
 
 def query(*, entry_id: str, tenant: str, actor: str, broker: Broker, scope: bytes) -> Draft:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import dataclass
 
 from attest.binding import bind
 
-__all__ = ["CODE_SIZE", "ENROLMENT_LIFE_MS", "ROLES", "Enrolment", "code_digest", "enrolment_name"]
+__all__ = [
+    "CODE_SIZE",
+    "ENROLMENT_LIFE_MS",
+    "ROLES",
+    "Enrolment",
+    "code_digest",
+    "enrolment_name",
+    "format_code",
+    "parse_code",
+]
 
 CODE_SIZE = 20
+_MAX_CODE_TEXT = 64
 ENROLMENT_LIFE_MS = 24 * 3_600_000
 ROLES = frozenset({"operator", "auditor"})
 
@@ -43,6 +54,24 @@ class Enrolment:
 def code_digest(deployment: str, code: bytes) -> bytes:
     """What is stored of a code of 20 random bytes; the code itself never is."""
     return hashlib.sha256(bind("sealgate/v1/enrolment-code", deployment, code)).digest()
+
+
+def parse_code(text: str) -> bytes:
+    """The bytes of a code as people type it; raises ValueError, which never repeats it."""
+    letters = text.strip().replace("-", "").replace(" ", "").upper() if len(text) <= _MAX_CODE_TEXT else ""
+    try:
+        code = base64.b32decode(letters)
+    except ValueError:
+        code = b""
+    if len(code) != CODE_SIZE:
+        raise ValueError("a code is 32 letters and digits, in groups of four")
+    return code
+
+
+def format_code(code: bytes) -> str:
+    """Groups of four letters and digits."""
+    letters = base64.b32encode(code).decode().lower()
+    return "-".join(letters[i : i + 4] for i in range(0, len(letters), 4))
 
 
 def enrolment_name(digest: bytes) -> str:

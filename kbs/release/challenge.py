@@ -6,7 +6,7 @@ challenge = 0x01 || issued_at in ms (u64, big-endian) || 16 random bytes || HMAC
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from attest.binding import bind
 from kbs.custody.secret import Secret
@@ -20,12 +20,22 @@ _VERSION = 1
 _AHEAD_MS = 5_000
 _FRESH_MS = 60_000
 _REPEAT_MS = 120_000
+_REPLACED_MS = 125_000
 
 
 class Challenges:
-    """Issues with the newest secret, accepts those of all given: (not_before in ms, 32 bytes), oldest first."""
+    """Issues with the newest secret that is in force: (not_before in ms, 32 bytes), oldest first.
+
+    One that is not in force yet is accepted, since another process may see the time otherwise; one that was replaced is
+    accepted for 125 s more, as long as a challenge may be answered.
+    """
 
     def __init__(self, secrets: Sequence[tuple[int, Secret]]) -> None:
+        self._secrets: tuple[tuple[int, Secret], ...] = ()
+        self.renew(secrets)
+
+    def renew(self, secrets: Sequence[tuple[int, Secret]]) -> None:
+        """Goes on with these; raises ValueError for none."""
         if not secrets:
             raise ValueError("there is no challenge secret")
         self._secrets = tuple(secrets)
@@ -45,7 +55,7 @@ class Challenges:
         """
         signed, tag = challenge[:_SIGNED], challenge[_SIGNED:]
         ours = len(challenge) == CHALLENGE_SIZE and challenge[0] == _VERSION
-        if not ours or not any(hmac.compare_digest(_tag(secret, signed), tag) for _, secret in self._secrets):
+        if not ours or not any(hmac.compare_digest(_tag(secret, signed), tag) for secret in self._accepted(now)):
             raise Refused(
                 "CHALLENGE_INVALID", check="CHALLENGE_INVALID", expected="a challenge of this broker", got="another"
             )
@@ -56,6 +66,12 @@ class Challenges:
                 "CHALLENGE_EXPIRED", check="CHALLENGE_EXPIRED", expected=f"at most {limit} ms old", got=f"{age} ms"
             )
         return issued_at
+
+    def _accepted(self, now: int) -> Iterator[Secret]:
+        until = [start + _REPLACED_MS for start, _ in self._secrets[1:]]
+        for end, (_, secret) in zip([*until, None], self._secrets, strict=True):
+            if end is None or now <= end:
+                yield secret
 
 
 def _tag(secret: Secret, signed: bytes) -> bytes:

@@ -32,6 +32,10 @@ class Call:
         """For example `TLSv1.3`; empty if the connection is not TLS."""
         return b"".join(self._context.auth_context().get("ssl_tls_version", [])).decode()
 
+    def peer(self) -> str:
+        """The caller's address without its port, as gRPC writes it."""
+        return self._context.peer().rpartition(":")[0]
+
     def certificate_pem(self) -> bytes:
         """The verified client certificate, or empty."""
         return b"".join(self._context.auth_context().get("x509_pem_cert", []))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +9,7 @@ from typing import Protocol
 from attest.tlog.entry import canonical
 from kbs.custody.pseudonym import Pseudonyms
 from kbs.model.effect import PutObject
-from kbs.model.enrolment import CODE_SIZE, ENROLMENT_LIFE_MS, Enrolment, code_digest, enrolment_name
+from kbs.model.enrolment import CODE_SIZE, ENROLMENT_LIFE_MS, Enrolment, code_digest, enrolment_name, format_code
 
 __all__ = ["Founder", "Invitation", "invite"]
 
@@ -56,10 +55,9 @@ def invite(founder: Founder, deployment: str, pseudonyms: Pseudonyms, now: int, 
         expires=now + ENROLMENT_LIFE_MS,
     )
     document = canonical({"v": "sealgate.enrolment/1", **enrolment.document()})
-    letters = base64.b32encode(code).decode().lower()
     return Invitation(
         founder=founder,
-        code="-".join(letters[i : i + 4] for i in range(0, len(letters), 4)),
+        code=format_code(code),
         principal=enrolment.principal,
         document=document,
         effect=PutObject(name=name, kind="enrolment", digest=hashlib.sha256(document).digest()),

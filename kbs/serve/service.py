@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from attest.errors import AttestError
+from kbs.guard.bucket import Attempts
 from kbs.log.bodies import refusals
 from kbs.log.publish import LogForked
 from kbs.model.unit import Unit, Verdict
-from kbs.rpc import decisions, key_release
+from kbs.rpc import decisions, enrolment, key_release
 from kbs.rpc.handler import service
 from kbs.rpc.server import Listeners, Tls, start
+from kbs.serve.people import access_of
 from kbs.serve.wiring import Running
 from kbs.store.errors import StoreUnavailable
 
@@ -34,11 +36,17 @@ async def serve(
     workload_port: int,
     people_port: int,
     publish_every_s: float = 1.0,
+    certificate_life: int = 24 * 3_600_000,
+    attempts_per_minute: int = 60,
 ) -> AsyncIterator[Listeners]:
     """Says in the log that this broker serves, then serves until the block ends; the log is then published whole."""
     await running.door.commit([running.joined])
+    access = access_of(running.broker, running.reader, running.keyring.issuer, certificate_life)
     listeners = await start(
-        [service(key_release.NAME, key_release.methods(running.broker))],
+        [
+            service(key_release.NAME, key_release.methods(running.broker)),
+            service(enrolment.NAME, enrolment.methods(running.broker, access, Attempts(attempts_per_minute))),
+        ],
         [service(decisions.NAME, decisions.methods(running.broker, running.reader))],
         tls,
         host=host,

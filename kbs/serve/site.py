@@ -119,4 +119,4 @@ def _broker_keys(vault: Vault, deployment: str, now: int) -> dict[str, PutBroker
         SERVER_CA: new_authority(f"Sealgate servers of {deployment}", now, SERVER_CA_LIFE_MS).secret,
         PEOPLE_CA: new_authority(f"Sealgate people of {deployment}", now, PEOPLE_CA_LIFE_MS).secret,
     }
-    return {purpose: vault.new_broker_key(purpose, 1, 0, secret) for purpose, secret in made.items()}
+    return {purpose: vault.new_broker_key(purpose, 1, now, secret) for purpose, secret in made.items()}

@@ -14,6 +14,7 @@ from attest.anchors import Anchors
 from kbs.catalog.current import CurrentCatalogue
 from kbs.custody.file import FileRoot
 from kbs.custody.pseudonym import Pseudonyms
+from kbs.custody.root import Root
 from kbs.custody.vault import Vault
 from kbs.guard.flood import FloodMeter
 from kbs.guard.repeats import RepeatMeter
@@ -25,11 +26,11 @@ from kbs.log.signer import CheckpointSigner
 from kbs.model.unit import Unit, Verdict
 from kbs.policy.bundle import Bundle, default_bundle
 from kbs.policy.cedar import CedarEngine
-from kbs.release.challenge import Challenges
 from kbs.release.port import Broker, Clock, Collaterals, Digests, Random
 from kbs.serve.build import engine_document
 from kbs.serve.check import ensure_sound
-from kbs.serve.site import CHALLENGE, LOG, PSEUDONYM, Site
+from kbs.serve.keyring import Keyring
+from kbs.serve.site import LOG, PSEUDONYM, Site
 from kbs.store.door import WriteDoor
 from kbs.store.port import Faults, no_fault
 from kbs.store.read import Reader
@@ -57,6 +58,7 @@ class Running:
     publisher: Publisher
     joined: Unit
     recheck: Callable[[], object]
+    keyring: Keyring
 
 
 @contextmanager
@@ -65,6 +67,7 @@ def open_site(
     collateral: Collaterals,
     anchors: Anchors,
     *,
+    root: Root | None = None,
     bundle: Bundle | None = None,
     clock: Clock = wall_clock,
     monotonic: Clock = _monotonic,
@@ -74,24 +77,34 @@ def open_site(
 ) -> Iterator[Running]:
     """Opens a site's store and keys and wires a broker over them; closes them at the end.
 
+    The root key is that in the site's file unless it is given.
+
     `joined` is the entry with which the process says that it serves; commit it before serving. Raises LogFrozen if the
     log is frozen, or is not what was published: then nothing is served. `recheck` looks again.
     """
     with ExitStack() as held:
         reader, follower = (held.enter_context(closing(Reader(site.store))) for _ in range(2))
-        vault = Vault(FileRoot(site.root_key), reader)
+        vault = Vault(root or FileRoot(site.root_key), reader)
         signer = CheckpointSigner(site.log_origin, vault.broker_keys(LOG)[-1][1].reveal())
         sound = partial(ensure_sound, site.store, site.log, clock, log_key=signer.verifier_key)
         door = WriteDoor(site.store, LogSequencer(site.log_origin), clock, faults, seen=sound())
         held.callback(door.close)
         publisher = Publisher(site.log, follower, signer, faults)
         policy = bundle or default_bundle()
+        keyring = Keyring(vault, clock, site.deployment)
         broker, joins = _wire(
-            site, collateral, anchors, policy, vault, signer, reader, door, clock, monotonic, random, faults,
+            site, collateral, anchors, policy, vault, keyring, signer, reader, door, clock, monotonic, random, faults,
             repeats or RepeatMeter(),
         )  # fmt: skip
         yield Running(
-            broker=broker, reader=reader, door=door, vault=vault, publisher=publisher, joined=joins, recheck=sound
+            broker=broker,
+            reader=reader,
+            door=door,
+            vault=vault,
+            publisher=publisher,
+            joined=joins,
+            recheck=sound,
+            keyring=keyring,
         )
 
 
@@ -101,6 +114,7 @@ def _wire(
     anchors: Anchors,
     bundle: Bundle,
     vault: Vault,
+    keyring: Keyring,
     signer: CheckpointSigner,
     reader: Reader,
     door: WriteDoor,
@@ -117,7 +131,7 @@ def _wire(
         deployment=site.deployment,
         identity=identity,
         anchors=anchors,
-        challenges=Challenges(vault.broker_keys(CHALLENGE)),
+        challenges=keyring.challenges,
         collateral=collateral,
         catalogue=CurrentCatalogue(reader),
         engines=(CedarEngine(bundle),),
