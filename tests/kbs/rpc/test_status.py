@@ -70,11 +70,12 @@ def test_every_check_of_the_table_exists_and_has_a_reason() -> None:
         node.value
         for root in (ATTEST, KBS)
         for module in root.rglob("*.py")
-        if module.name not in {"status.py", "errors_doc.py"}
+        if module not in {KBS / "rpc" / "status.py", KBS / "rpc" / "errors_doc.py"}
         for node in ast.walk(ast.parse(module.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert set(CHECKS) - texts == set()
+    composed = {"RIM_NOT_YET_VALID", "RIM_EXPIRED"}  # of the document's name and what is wrong with it
+    assert set(CHECKS) - texts - composed == set()
 
 
 @pytest.mark.parametrize(
