@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from attest.azure.appraise import appraise_paravisor
+from attest.azure.claims import ParavisorClaims
 from attest.finding import Finding, Outcome
 from attest.profile import Claims, Profile
 from attest.reference import Difference, ReferenceSet, ReferenceValue
@@ -48,19 +50,45 @@ def appraise(claims: Claims, profile: Profile, references: Sequence[ReferenceSet
     findings = (
         *_reference_findings(claims, len(compared), matched, nearest),
         *_init_data_findings(claims, profile),
-        *_platform_findings(claims, profile),
+        *_platform_findings(claims, profile, matched),
     )
     return Appraisal(findings=findings, matched=matched, nearest=nearest)
 
 
-def _platform_findings(claims: Claims, profile: Profile) -> tuple[Finding, ...]:
+def _platform_findings(claims: Claims, profile: Profile, matched: ReferenceValue | None) -> tuple[Finding, ...]:
     """What the profile says of this kind of TEE; if it says nothing of it, that is the finding."""
-    if claims.snp is not None and profile.snp is not None:
-        return appraise_snp(claims.snp, profile.snp)
-    if claims.tdx is not None and profile.tdx is not None:
-        return appraise_tdx(claims.tdx, profile.tdx)
-    named = " or ".join(name for name in ("snp", "tdx") if getattr(profile, name) is not None)
+    if claims.paravisor is not None:
+        found = _paravisor_findings(claims, claims.paravisor, profile, matched)
+    elif claims.snp is not None and profile.snp is not None:
+        found = appraise_snp(claims.snp, profile.snp)
+    elif claims.tdx is not None and profile.tdx is not None:
+        found = appraise_tdx(claims.tdx, profile.tdx)
+    else:
+        found = ()
+    if found:
+        return found
+    named = " or ".join(profile.names())
     return (_finding("POLICY_PLATFORM", "platform", Outcome.FAILED, named or "a TEE in the profile", claims.platform),)
+
+
+def _paravisor_findings(
+    claims: Claims, paravisor: ParavisorClaims, profile: Profile, matched: ReferenceValue | None
+) -> tuple[Finding, ...]:
+    """The hardware's own findings, and the paravisor's; none where the profile does not name this platform."""
+    pinned = frozenset(number for number, _ in matched.pcrs) if matched is not None else frozenset()
+    if claims.snp is not None and profile.azure_snp is not None:
+        asked = profile.azure_snp
+        return (
+            *appraise_snp(claims.snp, asked.cpu),
+            *appraise_paravisor(paravisor, asked.pcrs, pinned, secure_boot=asked.secure_boot),
+        )
+    if claims.tdx is not None and profile.azure_tdx is not None:
+        wanted = profile.azure_tdx
+        return (
+            *appraise_tdx(claims.tdx, wanted.cpu),
+            *appraise_paravisor(paravisor, wanted.pcrs, pinned, secure_boot=wanted.secure_boot),
+        )
+    return ()
 
 
 def _init_data_findings(claims: Claims, profile: Profile) -> Iterator[Finding]:

@@ -33,6 +33,8 @@ _APPROVED_BOOT = 3  # executables: what was loaded at boot is recognised
 _CLAIM_OF: Mapping[str, str] = {
     "POLICY_MEASUREMENT": "executables",
     "POLICY_UNSPECIFIED": "executables",
+    "POLICY_PCR": "executables",
+    "POLICY_SECURE_BOOT": "executables",
     "POLICY_CHIP_ID": "instance-identity",
     "POLICY_CSP_ID": "instance-identity",
     "POLICY_SIGNING_KEY": "instance-identity",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from attest.x509 import load_pem_or_der
 
 __all__ = [
+    "AzureEvidence",
     "Collateral",
     "CpuEvidence",
     "DeviceEvidence",
@@ -31,6 +32,22 @@ class TdxEvidence:
 
     quote: bytes
     event_log: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AzureEvidence:
+    """Evidence of a guest under Azure's paravisor: the HCL report (NV index 0x01400001), and a quote of its vTPM.
+
+    `tpm_quote` is a TPMS_ATTEST, `pcrs` the values of those that it selects, ascending. On SNP `certificates` may come
+    along; on TDX `td_quote` has to, since the TDREPORT inside the HCL report can be verified by its own machine alone.
+    """
+
+    hcl_report: bytes
+    tpm_quote: bytes
+    tpm_signature: bytes
+    pcrs: tuple[bytes, ...]
+    certificates: tuple[bytes, ...] = ()
+    td_quote: bytes = b""
 
 
 CpuEvidence = SnpEvidence | TdxEvidence

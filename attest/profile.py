@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from attest.azure.claims import ParavisorClaims
+from attest.azure.profile import AzureSnpProfile, AzureTdxProfile
 from attest.errors import Malformed, NotBound
 from attest.snp.claims import SnpClaims
 from attest.snp.profile import SnpProfile
@@ -25,8 +27,9 @@ __all__ = ["Claims", "Profile", "bound_init_data"]
 class Claims:
     """Everything that verification established; `simulated` roots are never real ones.
 
-    `platform` is `snp` or `tdx`, and the claims of that name are there; the properties below say what every platform
-    says, each in its own words. `init_data` are the members of the object that the host gave at launch, if its digest
+    `platform` is `snp` or `tdx`, and the claims of that name are there; under Azure's paravisor it is `azure-snp` or
+    `azure-tdx`, and `paravisor` is there as well. The properties below say what every platform says, each in its own
+    words. `init_data` are the members of the object that the host gave at launch, if its digest
     was found in the evidence (`bound_init_data`); None where none was given. Only then are they claims.
     """
 
@@ -34,10 +37,13 @@ class Claims:
     simulated: bool
     snp: SnpClaims | None = None
     tdx: TdxClaims | None = None
+    paravisor: ParavisorClaims | None = None
     init_data: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
-        if {"snp": self.snp, "tdx": self.tdx}.get(self.platform) is None or (self.snp and self.tdx):
+        cpu = {"snp": self.snp, "tdx": self.tdx}.get(self.platform.removeprefix("azure-"))
+        behind = self.platform.startswith("azure-")
+        if cpu is None or (self.snp and self.tdx) or behind != (self.paravisor is not None):
             raise ValueError(f"claims of {self.platform} without that platform's alone")
 
     @property
@@ -80,7 +86,7 @@ class Claims:
 
     @property
     def report_data(self) -> bytes:
-        """The 64 bytes that the guest chose."""
+        """The 64 bytes in the hardware's report: the guest's choice, or under a paravisor the digest of its data."""
         return self.cpu.report_data
 
     @property
@@ -103,11 +109,15 @@ class Profile:
 
     snp: SnpProfile | None = None
     tdx: TdxProfile | None = None
+    azure_snp: AzureSnpProfile | None = None
+    azure_tdx: AzureTdxProfile | None = None
     init_data: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, document: object) -> Profile:
-        """`{"snp"?: {...}, "tdx"?: {...}, "init_data"?: {key: [value...]}}`, where every key of a TEE is optional.
+        """`{"snp"?: {...}, "tdx"?: {...}, "azure-snp"?: {...}, "azure-tdx"?: {...}, "init_data"?: {key: [value...]}}`.
+
+        Every key of `snp` and `tdx` is optional; those under a paravisor need `cpu` and `pcrs`.
 
         Raises Malformed PROFILE_MALFORMED or PROFILE_CONTRADICTION.
         """
@@ -116,19 +126,34 @@ class Profile:
             got = ", ".join(map(str, document)) if isinstance(document, Mapping) else type(document).__name__
             expected = f"at least one of the keys {', '.join(_TEES)}, and perhaps init_data"
             raise Malformed("PROFILE_MALFORMED", "profile", expected=expected, got=got or "none")
-        read: dict[str, Any] = {name: _TEES[name](document[name]) for name in _TEES if name in document}
+        read: dict[str, Any] = {
+            name.replace("-", "_"): _TEES[name](document[name]) for name in _TEES if name in document
+        }
         return cls(**read, init_data=_init_data(document.get("init_data", {})))
 
     def second_fact(self, platform: str) -> str:
         """What this profile asks of the guest besides its measurement, that tells parties apart; or nothing."""
-        if platform == "snp" and self.snp is not None and self.snp.host_data:
+        snp, tdx = self.snp, self.tdx
+        if platform.startswith("azure-"):
+            snp = None if self.azure_snp is None else self.azure_snp.cpu
+            tdx = None if self.azure_tdx is None else self.azure_tdx.cpu
+        if platform.endswith("snp") and snp is not None and snp.host_data:
             return "HOST_DATA"
-        if platform == "tdx" and self.tdx is not None:
-            return "MRCONFIGID" if self.tdx.mr_config_id else "RTMR3" if self.tdx.rtmr3 else ""
+        if platform.endswith("tdx") and tdx is not None:
+            return "MRCONFIGID" if tdx.mr_config_id else "RTMR3" if tdx.rtmr3 else ""
         return ""
 
+    def names(self) -> tuple[str, ...]:
+        """The platforms that this profile says something of."""
+        return tuple(name for name in _TEES if getattr(self, name.replace("-", "_")) is not None)
 
-_TEES: Mapping[str, Callable[[object], SnpProfile | TdxProfile]] = {"snp": SnpProfile.parse, "tdx": TdxProfile.parse}
+
+_TEES: Mapping[str, Callable[[object], SnpProfile | TdxProfile | AzureSnpProfile | AzureTdxProfile]] = {
+    "snp": SnpProfile.parse,
+    "tdx": TdxProfile.parse,
+    "azure-snp": AzureSnpProfile.parse,
+    "azure-tdx": AzureTdxProfile.parse,
+}
 
 
 def _init_data(document: Any) -> Mapping[str, frozenset[str]]:
@@ -152,7 +177,7 @@ def bound_init_data(raw: bytes, claims: Claims) -> Mapping[str, object] | None:
     """
     if not raw:
         return None
-    place, digest = _INIT_DATA[claims.platform]
+    place, digest = _INIT_DATA[claims.platform.removeprefix("azure-")]
     expected = digest(raw).digest()
     if expected != claims.host_data:
         raise NotBound("INIT_DATA_UNBOUND", place, expected=expected, got=claims.host_data)

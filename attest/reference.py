@@ -15,6 +15,7 @@ from attest.errors import Malformed
 from attest.profile import Claims
 from attest.tdx.components import Component, differing, read_components
 from attest.tdx.events import Event
+from attest.tpm import PCRS
 
 __all__ = ["COVERS", "Difference", "ReferenceSet", "ReferenceValue"]
 
@@ -42,7 +43,8 @@ class ReferenceValue:
 
     `measurement` is MEASUREMENT or MRTD. `host_data`, if given, must equal HOST_DATA or MRCONFIGID; `rtmr0` to `rtmr3`
     the runtime registers of a TD, of which the first three have to be given, each as its value or, for a guest that
-    brings its event log, as the components that it is made of. `vcpus` is for people, since the
+    brings its event log, as the components that it is made of. `pcrs` are those of the vTPM (bank SHA-256) that decide
+    what a guest under a paravisor runs, of which RTMRs say nothing. `vcpus` is for people, since the
     measurement of an SNP guest holds the state of each of its processors.
     """
 
@@ -56,12 +58,13 @@ class ReferenceValue:
     rtmr1: Register | None = None
     rtmr2: Register | None = None
     rtmr3: Register | None = None
+    pcrs: tuple[tuple[int, bytes], ...] = ()
 
     @property
     def second_fact(self) -> str:
         """What this value asks of the guest besides what is measured at its start, that tells parties apart."""
         if self.host_data is not None:
-            return "HOST_DATA" if self.platform == "snp" else "MRCONFIGID"
+            return "HOST_DATA" if self.platform.endswith("snp") else "MRCONFIGID"
         return "RTMR3" if self.rtmr3 is not None else ""
 
     def asked(self) -> Iterator[tuple[str, Register]]:
@@ -71,6 +74,8 @@ class ReferenceValue:
         for name in _RTMRS:
             if getattr(self, name) is not None:
                 yield name, getattr(self, name)
+        for number, value in self.pcrs:
+            yield f"pcr[{number}]", value
 
     def differences(self, claims: Claims) -> Iterator[Difference]:
         """Where `claims` are not what this value says; none if it is met."""
@@ -80,7 +85,11 @@ class ReferenceValue:
             yield _differs("measurement", self.measurement, claims.measurement)
         if self.host_data is not None and self.host_data != claims.host_data:
             yield _differs(_PLATFORMS[self.platform][0], self.host_data, claims.host_data)
-        if claims.tdx is None:
+        for number, pcr in self.pcrs:
+            quoted = claims.paravisor.pcrs.get(number, b"") if claims.paravisor is not None else b""
+            if quoted != pcr:
+                yield _differs(f"pcr[{number}]", pcr, quoted)
+        if claims.tdx is None or claims.paravisor is not None:
             return
         for name, got in zip(_RTMRS, claims.tdx.rtmrs, strict=True):
             expected: Register | None = getattr(self, name)
@@ -119,7 +128,8 @@ class ReferenceSet:
 
         With platform `snp`, which is the default, `host_data` and `vcpus` may be added; with `tdx`, `rtmr0` to `rtmr2`
         have to be, and `rtmr3` and `mr_config_id` may; a register is its value, or a list of `{"name", "digests"}`
-        with one component for each event that extends it. Bytes are lower-case hexadecimal. Raises Malformed
+        with one component for each event that extends it. Under a paravisor (`azure-snp`, `azure-tdx`) `pcrs` has to
+        be added, `{"4": value...}`. Bytes are lower-case hexadecimal. Raises Malformed
         REFERENCE_MALFORMED, or POLICY_UNSPECIFIED without values.
         """
         found = _keys(document, "references", required={"name", "values"}, optional=set())
@@ -138,6 +148,8 @@ class ReferenceSet:
 _PLATFORMS: Mapping[str, tuple[str, int, frozenset[str], frozenset[str]]] = {
     "snp": ("host_data", 32, frozenset(), frozenset({"vcpus"})),
     "tdx": ("mr_config_id", 48, frozenset(_PINNED), frozenset({"rtmr3"})),
+    "azure-snp": ("host_data", 32, frozenset({"pcrs"}), frozenset()),
+    "azure-tdx": ("mr_config_id", 48, frozenset({"pcrs"}), frozenset()),
 }
 
 
@@ -176,8 +188,18 @@ def _value(value: object, path: str) -> ReferenceValue:
         host_data=None if given is None else _hex(given, size, f"{path}.{host_data}"),
         vcpus=vcpus,
         platform=platform,
+        pcrs=_pcrs(document["pcrs"], f"{path}.pcrs") if "pcrs" in document else (),
         **rtmrs,
     )
+
+
+def _pcrs(value: Any, path: str) -> tuple[tuple[int, bytes], ...]:
+    """`{"4": hexadecimal of 32 bytes, ...}`, at least one."""
+    numbers = {str(number): number for number in range(PCRS)}
+    if not isinstance(value, Mapping) or not value or not value.keys() <= numbers.keys():
+        got = ", ".join(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
+        raise _malformed(path, f"an object of PCRs from 0 to {PCRS - 1}, not empty", got or "none")
+    return tuple(sorted((numbers[name], _hex(each, 32, f"{path}.{name}")) for name, each in value.items()))
 
 
 def _register(value: Any, path: str) -> Register:

@@ -6,14 +6,16 @@ type, so that it can stand nowhere that `Verified` is asked for.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from attest.anchors import Anchors
+from attest.azure.verify import verify_azure_snp
 from attest.errors import Malformed, NotBound
-from attest.evidence import Collateral, CpuEvidence, SnpEvidence
+from attest.evidence import AzureEvidence, Collateral, CpuEvidence, SnpEvidence
 from attest.finding import Finding, Outcome
 from attest.profile import Claims
 from attest.snp.certs import VerifiedChain
@@ -56,7 +58,7 @@ class Inspected:
 
 
 def verify(
-    evidence: CpuEvidence,
+    evidence: CpuEvidence | AzureEvidence,
     collateral: Collateral,
     anchors: Anchors,
     *,
@@ -78,7 +80,7 @@ def verify(
 
 
 def inspect_without_binding(
-    evidence: CpuEvidence,
+    evidence: CpuEvidence | AzureEvidence,
     collateral: Collateral,
     anchors: Anchors,
     *,
@@ -108,6 +110,14 @@ _BOUND = Finding(
     got="the same",
 )
 
+_BOUND_NONCE = Finding(
+    check="TPM_NONCE",
+    path="tpm.quote.extraData",
+    outcome=Outcome.PASSED,
+    expected="SHA-256 of the 64 bytes asked for",
+    got="the same",
+)
+
 
 def _check_expectation(report_data: object) -> None:
     """A missing or short expectation is an error: never a prefix to compare, never nothing to compare."""
@@ -117,7 +127,16 @@ def _check_expectation(report_data: object) -> None:
 
 
 def _check_report_data(claims: Claims, expected: bytes) -> Finding:
-    """REPORT_DATA is exactly `expected`, all 64 bytes; raises NotBound REPORT_DATA_MISMATCH."""
+    """REPORT_DATA is exactly `expected`, all 64 bytes; raises NotBound REPORT_DATA_MISMATCH.
+
+    Under a paravisor REPORT_DATA was fixed at boot, and the nonce of the vTPM's quote is SHA-256 of `expected` instead;
+    raises NotBound TPM_NONCE, for an empty one as for any other.
+    """
+    if claims.paravisor is not None:
+        nonce = hashlib.sha256(expected).digest()
+        if claims.paravisor.nonce != nonce:
+            raise NotBound("TPM_NONCE", "tpm.quote.extraData", expected=nonce, got=claims.paravisor.nonce)
+        return _BOUND_NONCE
     if claims.report_data != expected:
         raise NotBound("REPORT_DATA_MISMATCH", "report.report_data", expected=expected, got=claims.report_data)
     return _BOUND
@@ -144,7 +163,7 @@ class _Proven:
 
 
 def _authenticate(
-    evidence: CpuEvidence,
+    evidence: CpuEvidence | AzureEvidence,
     collateral: Collateral,
     anchors: Anchors,
     now: datetime,
@@ -188,4 +207,22 @@ def _snp(evidence: SnpEvidence, given: _With) -> _Proven:
     )
 
 
-_VERIFIERS: Mapping[type, Callable[[Any, _With], _Proven]] = {SnpEvidence: _snp}
+def _azure(evidence: AzureEvidence, given: _With) -> _Proven:
+    found = verify_azure_snp(
+        evidence,
+        given.collateral,
+        given.anchors,
+        now=given.now,
+        revocation_required=given.revocation_required,
+        chains=given.kept.chains,
+        crls=given.kept.crls,
+    )
+    simulated = found.claims.simulated
+    return _Proven(
+        claims=Claims(platform="azure-snp", simulated=simulated, snp=found.claims, paravisor=found.paravisor),
+        findings=found.findings,
+        kept=Kept(chains=(found.chain,), crls=found.crls),
+    )
+
+
+_VERIFIERS: Mapping[type, Callable[[Any, _With], _Proven]] = {SnpEvidence: _snp, AzureEvidence: _azure}
