@@ -20,7 +20,7 @@ from attest.errors import Malformed
 from attest.evidence import DeviceEvidence
 from attest.gpu.report import GPU, SWITCH
 
-__all__ = ["Declared", "read_devices", "read_report"]
+__all__ = ["Declared", "kind_of", "read_devices", "read_report"]
 
 _MAX_FILE, _MAX_DEVICES = 1 << 20, 32
 _SWITCHES = frozenset({"ls10", "switch"})
@@ -45,6 +45,11 @@ def read_report(data: bytes) -> bytes:
         return bytes.fromhex(data.decode("ascii").strip().removeprefix("0x"))
     except ValueError as error:
         raise _bad("evidence", "a report, raw or in hexadecimal, or JSON", str(error)) from error
+
+
+def kind_of(report: bytes) -> str:
+    """The kind of device that a plain report says it is of, by its number of blocks. The chain has the last word."""
+    return SWITCH if report[41:42] == b"\x1f" else GPU
 
 
 def read_devices(data: bytes) -> tuple[Declared, ...]:

@@ -1,20 +1,20 @@
-"""`sealgate evidence verify|show`: is this authentic, and what does it say? Offline, under AMD's own roots alone."""
+"""`sealgate evidence verify|show`: is this authentic, and what does it say? Offline, under vendors' own roots alone."""
 
 from __future__ import annotations
 
 import argparse
 import binascii
+import importlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.evidence_files import finding_document, read_file, read_hex, read_time, refused
 from clients.errors import Usage
 
 if TYPE_CHECKING:
-    from attest.errors import AttestError
     from attest.evidence import Collateral, SnpEvidence
     from attest.finding import Finding
     from attest.profile import Claims
@@ -23,23 +23,28 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_MAX_FILE = 1 << 20
-_NOT_TRUSTED = 4
 _TCBS = ("reported", "committed", "current", "launch")
-_VERIFY = """The chain must end in a root of AMD's that is built in, whatever certificates are given. Without --crl
-revocation is shown as not checked; without --report-data the evidence may be a replay, which is shown too.
+_VERIFY = """The chain must end in a root of the vendor's that is built in, whatever certificates are given. Without
+--crl revocation is shown as not checked; without --report-data (nvidia: --nonce) the evidence may be a replay, which is
+shown too. With --rim, measurements that differ from the manifests refuse the evidence.
 
 examples:
   sealgate evidence verify --type snp --evidence report.bin --certs vcek.der cert_chain.pem --crl milan.crl
   sealgate evidence verify --type snp --evidence extended.bin --report-data 3f0c... --at 2026-05-01T12:00:00Z --json
+  sealgate evidence verify --type nvidia --evidence gpu.txt --chain chain.pem --rim driver.xml vbios.xml --nonce 931d...
+  sealgate evidence verify --type nvidia --evidence gpus.json --crl l1-root.crl l2-gh100.crl
 
 exit codes:
   0 authentic   2 usage   4 refused"""
 _SHOW = """Nothing is verified: this only says what the bytes claim.
 
 example:
-  sealgate evidence show --type snp --evidence report.bin"""
-_EVIDENCE_HELP = "a report, a report with certificate table, JSON of Confidential Containers, or any of them in hex"
+  sealgate evidence show --type snp --evidence report.bin
+  sealgate evidence show --type nvidia --evidence gpus.json"""
+_EVIDENCE_HELP = (
+    "a report, a report with certificate table, JSON of Confidential Containers, or any of them in hex; "
+    "nvidia: a report or JSON of NVIDIA's SDK, its remote service or CoCo"
+)
 
 
 def register(subparsers: Any) -> None:
@@ -51,6 +56,9 @@ def register(subparsers: Any) -> None:
     files: dict[str, Any] = {"type": Path, "nargs": "+", "action": "extend", "default": [], "metavar": "FILE"}
     verify.add_argument("--certs", **files, help="certificates, PEM or DER, in any order; may be repeated")
     verify.add_argument("--crl", **files, help="revocation lists of the root, PEM or DER; may be repeated")
+    verify.add_argument("--rim", **files, help="nvidia: manifests (RIMs), as NVIDIA publishes them; may be repeated")
+    verify.add_argument("--ocsp", **files, help="nvidia: OCSP responses, DER; may be repeated")
+    verify.add_argument("--nonce", metavar="HEX", help="nvidia: the 32 bytes that each report has to be made for")
     verify.add_argument("--report-data", metavar="HEX", help="the 64 bytes that REPORT_DATA has to be")
     verify.add_argument("--at", metavar="RFC3339", help="judge validity at this time (default: now)")
     verify.set_defaults(run=_verify)
@@ -61,23 +69,27 @@ def _action(actions: Any, name: str, summary: str, epilog: str) -> Any:
     parser = actions.add_parser(
         name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--type", choices=["snp"], required=True, help="the kind of TEE")
+    parser.add_argument("--type", choices=["snp", "nvidia"], required=True, help="the kind of TEE or device")
     parser.add_argument("--evidence", type=Path, required=True, metavar="FILE", help=_EVIDENCE_HELP)
+    parser.add_argument("--chain", type=Path, metavar="FILE", help="nvidia: the device's certificate chain, PEM")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
 def _verify(args: argparse.Namespace, doors: Doors) -> int:
+    if args.type == "nvidia":
+        return int(importlib.import_module("clients.cli.evidence_nvidia").verify(args, doors))
+    _check_options(args, "chain", "rim", "ocsp", "nonce")
     from attest.anchors import BUILT_IN  # noqa: PLC0415
     from attest.errors import AttestError  # noqa: PLC0415
     from attest.snp.shapes import read_evidence  # noqa: PLC0415
     from attest.verify import inspect_without_binding, verify  # noqa: PLC0415
 
-    now = doors.now if args.at is None else _time(args.at)
-    report_data = None if args.report_data is None else _hex(args.report_data, "--report-data")
+    now = doors.now if args.at is None else read_time(args.at)
+    report_data = None if args.report_data is None else read_hex(args.report_data, "--report-data")
     evidence_bytes = _read_evidence_file(args.evidence)
-    certificate_files = [(path, _read(path)) for path in args.certs]
-    crls = tuple(_read(path) for path in args.crl)
+    certificate_files = [(path, read_file(path)) for path in args.certs]
+    crls = tuple(read_file(path) for path in args.crl)
     try:
         evidence = read_evidence(evidence_bytes)
         collateral = _collateral(certificate_files, crls)
@@ -89,13 +101,23 @@ def _verify(args: argparse.Namespace, doors: Doors) -> int:
             verified = verify(evidence, collateral, BUILT_IN, report_data=report_data, **common)
             claims, findings = verified.claims, verified.findings
     except AttestError as error:
-        return _refused(error, args.json)
+        return refused(error, args.json)
     document = _authentic(claims, findings, now)
     print(json.dumps(document) if args.json else "\n".join(_authentic_lines(document)))
     return 0
 
 
-def _show(args: argparse.Namespace, _doors: Doors) -> int:
+def _check_options(args: argparse.Namespace, *others: str) -> None:
+    """Raises Usage for an option of another kind of evidence: nothing that is given is passed over."""
+    for name in others:
+        if getattr(args, name, None):
+            raise Usage(f"--{name.replace('_', '-')} is not for --type {args.type}")
+
+
+def _show(args: argparse.Namespace, doors: Doors) -> int:
+    if args.type == "nvidia":
+        return int(importlib.import_module("clients.cli.evidence_nvidia").show(args, doors))
+    _check_options(args, "chain")
     from attest.errors import AttestError  # noqa: PLC0415
     from attest.snp.report import parse  # noqa: PLC0415
     from attest.snp.shapes import read_evidence  # noqa: PLC0415
@@ -105,26 +127,14 @@ def _show(args: argparse.Namespace, _doors: Doors) -> int:
         evidence = read_evidence(data)
         document = _unverified(parse(evidence.report), evidence)
     except AttestError as error:
-        return _refused(error, args.json)
+        return refused(error, args.json)
     print(json.dumps(document) if args.json else "\n".join(["not verified", *_lines(document, ("verdict",))]))
     return 0
 
 
-def _read(path: Path) -> bytes:
-    """The bytes of a file, with a limit; raises Usage with a sentence."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise Usage(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > _MAX_FILE:
-        raise Usage(f"{path} is larger than {_MAX_FILE} bytes")
-    return data
-
-
 def _read_evidence_file(path: Path) -> bytes:
     """The evidence; a file that is nothing but hexadecimal text is decoded."""
-    data = _read(path)
+    data = read_file(path)
     text = b"".join(data.split())
     try:
         return binascii.unhexlify(text) if text else data
@@ -132,39 +142,11 @@ def _read_evidence_file(path: Path) -> bytes:
         return data
 
 
-def _time(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-        if found.utcoffset() is not None:
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise Usage(f"--at is not a time as in RFC 3339, such as 2026-05-01T12:00:00Z: {text}") from error
-    raise Usage(f"--at needs a zone, such as {text}Z")
-
-
-def _hex(text: str, option: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError as error:
-        raise Usage(f"{option} is not hexadecimal: {text[:80]}") from error
-
-
 def _collateral(files: Sequence[tuple[Path, bytes]], crls: tuple[bytes, ...]) -> Collateral:
     from attest.evidence import Collateral, read_certificates  # noqa: PLC0415
 
     found = [der for path, data in files for der in read_certificates(data, path=str(path))]
     return Collateral(certificates=tuple(found), crls=crls)
-
-
-def _refused(error: AttestError, as_json: bool) -> int:
-    told = {"check": error.check, "path": error.path, "expected": error.expected, "got": error.got}
-    if as_json:
-        print(json.dumps({"verdict": "refused", **told}))
-    else:
-        print(
-            f"refused  {error.check}\n" + "\n".join(f"  {name:<9}{told[name]}" for name in ("path", "expected", "got"))
-        )
-    return _NOT_TRUSTED
 
 
 def _authentic(claims: Claims, findings: Iterable[Finding], now: datetime) -> dict[str, Any]:
@@ -189,12 +171,12 @@ def _authentic(claims: Claims, findings: Iterable[Finding], now: datetime) -> di
         "csp_id": snp.csp_id,
         **{f"{name}_tcb": getattr(snp, f"{name}_tcb").components() for name in _TCBS},
         "signed_bytes_sha256": snp.signed_bytes.hex(),
-        "findings": [_finding(f) for f in findings],
+        "findings": [finding_document(f) for f in findings],
         "default_profile": {
             "status": vector.status.name.lower(),
             "trustworthiness_vector": vector.document(),
             "acceptable": all(f.outcome is Outcome.PASSED for f in default),
-            "findings": [_finding(f) for f in default],
+            "findings": [finding_document(f) for f in default],
         },
     }
 
@@ -227,10 +209,6 @@ def _unverified(report: Report, evidence: SnpEvidence) -> dict[str, Any]:
         **{f"{name}_tcb": getattr(report, f"{name}_tcb").hex() for name in _TCBS},
         "certificates": len(evidence.certificates),
     }
-
-
-def _finding(finding: Finding) -> dict[str, str]:
-    return {**asdict(finding), "outcome": finding.outcome.value}
 
 
 def _lines(document: Mapping[str, Any], but: Sequence[str]) -> list[str]:
