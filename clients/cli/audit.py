@@ -119,6 +119,7 @@ def register(subparsers: Any) -> None:
     show = verbs.add_parser("show", help="show one entry", description=text, epilog=_READ_EPILOG, formatter_class=raw)
     _add_directory(show)
     show.add_argument("index", type=int, metavar="INDEX", help="the entry's index, from 0")
+    show.add_argument("--json", action="store_true", help="print it on one line")
     show.set_defaults(run=_show)
     _register_receipts(verbs)
 
@@ -131,6 +132,7 @@ def _register_receipts(verbs: Any) -> None:
     prove.add_argument("index", type=int, metavar="INDEX", help="the entry's index, from 0")
     _add_trust(prove)
     prove.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output if not given")
+    prove.add_argument("--json", action="store_true", help="print one JSON object")
     prove.set_defaults(run=_prove)
 
     text = "check a receipt, without the log"
@@ -188,7 +190,8 @@ def _show(args: argparse.Namespace, doors: Doors) -> int:
     from clients.auditor.browse import entry  # noqa: PLC0415
 
     del doors
-    print(json.dumps(entry(_source(args.directory), args.index).document(), indent=2))
+    document = entry(_source(args.directory), args.index).document()
+    print(json.dumps(document, indent=None if args.json else 2))
     return 0
 
 
@@ -198,12 +201,16 @@ def _prove(args: argparse.Namespace, doors: Doors) -> int:
 
     trust = read_trust(args.trust, simulated=doors.simulated)
     proven = prove(_source(args.directory), trust, args.index)
-    if args.out is None:
+    told = {"origin": proven.tree.origin, "index": proven.index, "size": proven.tree.size}
+    if args.out is None and args.json:
+        print(json.dumps({**told, "receipt": proven.receipt.decode()}))
+    elif args.out is None:
         sys.stdout.buffer.write(proven.receipt)  # UTF-8 whatever the terminal's encoding is
         sys.stdout.buffer.flush()
     else:
         _write_new(args.out, proven)
-        print(f"{args.out}: entry {proven.index} of {proven.tree.origin}, proven at {proven.tree.size} entries")
+        text = f"{args.out}: entry {proven.index} of {proven.tree.origin}, proven at {proven.tree.size} entries"
+        print(json.dumps({**told, "out": str(args.out)}) if args.json else text)
     return 0
 
 

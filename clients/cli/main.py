@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from clients.workload.tee import Tee
 
-__all__ = ["Doors", "main", "run"]
+__all__ = ["Doors", "full_parser", "main", "run"]
 
 # name: (module, what help says)
 _COMMANDS = {
@@ -32,8 +34,14 @@ _COMMANDS = {
     "measure": ("clients.cli.measure", "compute the measurement to expect, offline"),
     "refvalue": ("clients.cli.refvalue", "draft reference values"),
     "audit": ("clients.cli.audit", "verify and read the release log, offline"),
+    "completion": ("clients.cli.completion", "write completion for bash, zsh or fish"),
 }
-_EPILOG = """exit codes:
+_REMEDY = "Make one: python3 -m venv DIR, then DIR/bin/pip install sealgate; in a clone: make .venv/run.stamp"
+_EPILOG = """examples:
+  sealgate COMMAND --help
+  sealgate completion bash > ~/.local/share/bash-completion/completions/sealgate
+
+exit codes:
   0 ok   2 usage   3 denied   4 not trusted   5 unavailable   6 locked
   audit verify: 10 tampering proven   11 data incomplete   12 stale or unanchored"""
 
@@ -71,6 +79,11 @@ def main(arguments: Sequence[str], doors: Doors) -> int:
         return 130
 
 
+def full_parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    return _parser(())
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser. Only the command that is used is imported; for help all are."""
     parser = argparse.ArgumentParser(
@@ -89,7 +102,28 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 def run() -> None:
     """The entry point: the real clock, and no simulated anything."""
-    sys.exit(main(sys.argv[1:], Doors(now=datetime.now(UTC))))  # noqa: TID251  # the edge where the clock is read
+    _check_environment()
+    try:
+        sys.exit(main(sys.argv[1:], Doors(now=datetime.now(UTC))))  # noqa: TID251  # the edge where the clock is read
+    except ModuleNotFoundError as error:
+        name = (error.name or "of some name").partition(".")[0]
+        print(f"sealgate: the package {name} is not installed in {sys.prefix}. {_REMEDY}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _check_environment() -> None:
+    """Sealgate's packages have plain names: all of them must be those of this installation."""
+    here = Path(__file__).resolve().parents[2]
+    for name in ("attest", "kbs"):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None or Path(spec.origin).resolve().parents[1] != here:
+            where = spec.origin if spec else "nowhere"
+            print(
+                f"sealgate: the package {name} comes from {where}, not from {here}. Sealgate wants an environment of "
+                f"its own. {_REMEDY}",
+                file=sys.stderr,
+            )
+            sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ def register(subparsers: Any) -> None:
         "--shared", action="store_true", help="others can boot this image too; a second fact is then asked"
     )
     add_arguments(draft)
+    draft.add_argument("--json", action="store_true", help="print it on one line")
     draft.set_defaults(run=_draft)
 
 
@@ -51,6 +52,6 @@ def _draft(args: argparse.Namespace, doors: Doors) -> int:
     with people_channel(args, doors) as channel:
         answer = explain(channel, args.ticket)
     document = draft(answer, name=args.name, value_name=args.value_name, covers=args.covers, shared=args.shared)
-    print(json.dumps(document, indent=1, sort_keys=True))
+    print(json.dumps(document, indent=None if args.json else 1, sort_keys=True))
     print(f"sealgate: {warning(answer)}", file=sys.stderr)
     return 0

@@ -1,0 +1,154 @@
+"""The measures of the workload's client: the base installation boots, how soon it speaks, how much memory it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from deploy.demo.node import SimulatedTee
+from tests.makers.site import ASSET, MEASUREMENT, PURPOSE, make_site, save_vendor
+from tests.measure.table import Measure, Result
+
+__all__ = ["MEASURES"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_NAME = ASSET.rpartition("/")[2]
+# The real command with a TEE whose evidence comes over standard input: nothing of the makers is loaded with it.
+_CHILD = """
+import datetime as dt, json, sys
+from clients.cli.main import Doors, main
+class Tee:
+    simulated = True
+    def collect(self, report_data):
+        from attest.evidence import SnpEvidence
+        print(json.dumps(report_data.hex()), flush=True)
+        report, *certificates = (bytes.fromhex(each) for each in json.loads(sys.stdin.readline()))
+        return SnpEvidence(report=report, certificates=tuple(certificates))
+code = main(sys.argv[1:], Doors(now=dt.datetime.now(dt.UTC), simulated=True, tee=Tee()))
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+loaded = sorted({name.split(".")[0] for name in sys.modules})
+print(json.dumps({"code": code, "peak": int(status["VmHWM"].split()[0]), "loaded": loaded}))
+"""
+
+
+@functools.cache
+def _installed() -> Path:
+    """The workload's environment, made by the Containerfile's own lines with other paths."""
+    folder = Path(tempfile.mkdtemp(prefix="sealgate-base-"))
+    text = (_ROOT / "deploy" / "container" / "Containerfile").read_text(encoding="utf-8")
+    stages = dict(re.findall(r"AS (\S+)\n(.*?)(?=\nFROM |\Z)", text, re.DOTALL))
+    places = {"/build": folder / "build", "/wheel": folder / "wheel", "/opt/sealgate": folder / "sealgate"}
+    for stage in ("build", "workload-tree"):
+        for line in re.findall(r"^RUN (.*)$", stages[stage], re.MULTILINE):
+            words = [sys.executable if word == "python3" else word for word in shlex.split(line)]
+            for real, ours in places.items():
+                words = [re.sub(rf"^{real}\b", str(ours), word) for word in words]
+            subprocess.run(words, cwd=_ROOT, check=True, capture_output=True, text=True, timeout=600)
+    return folder / "sealgate"
+
+
+@functools.cache
+def _boot() -> tuple[int, int, list[str], bool]:
+    """A boot with nothing but the base: exit code, peak KiB, top-level modules loaded, whether the key is the key."""
+    python = _installed() / "bin" / "python"
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        site = asyncio.run(_site(Path(name) / "site"))
+        tee = SimulatedTee(site, MEASUREMENT)
+        broker = subprocess.Popen(
+            [sys.executable, "-m", "deploy.demo.broker", str(site)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT,
+        )  # fmt: skip
+        try:
+            assert broker.stdout is not None
+            port = json.loads(broker.stdout.readline())["workload"]
+            command = [str(python), "-I", "-c", _CHILD, *_get(site / "trust.json", port, Path(name) / "keys"), "--json"]
+            child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
+            assert child.stdin is not None
+            assert child.stdout is not None
+            asked = child.stdout.readline()
+            if asked.startswith('"'):
+                evidence = tee.collect(bytes.fromhex(json.loads(asked)))
+                told = [evidence.report.hex(), *(each.hex() for each in evidence.certificates)]
+                child.stdin.write(json.dumps(told) + "\n")
+                child.stdin.flush()
+            last = json.loads(child.communicate(timeout=60)[0].splitlines()[-1])
+            key = (Path(name) / "keys" / f"{_NAME}.key").read_bytes() if last["code"] == 0 else b""
+        finally:
+            broker.terminate()
+            broker.wait(timeout=20)
+    return last["code"], last["peak"], last["loaded"], len(key) == 32
+
+
+async def _site(directory: Path) -> Path:
+    save_vendor(await make_site(directory))
+    return directory
+
+
+def _get(trust: Path, port: int, keys: Path) -> list[str]:
+    where = ["--trust", str(trust), "--broker", f"127.0.0.1:{port}"]
+    return ["keys", "get", *where, "--purpose", PURPOSE, "--asset", ASSET, "--dir", str(keys)]
+
+
+def _base(_long: bool) -> Result:
+    code, _, loaded, right = _boot()
+    listed = {"sqlalchemy", "cedarpy", "aiohttp", "awscrt", "lxml", "uvloop", "yaml"} & set(loaded)
+    return Result(figure=f"exit code {code}, a key of 32 bytes: {right}", met=code == 0 and right and not listed)
+
+
+def _memory(_long: bool) -> Result:
+    peak = _boot()[1]
+    return Result(figure=f"{peak / 1024:.1f} MiB at the peak of a whole boot", met=peak < 45 * 1024)
+
+
+def _start(long: bool) -> Result:
+    """From the start of the process to the first byte that reaches a socket; CPU time, and beside it the wall clock."""
+    command = _installed() / "bin" / "sealgate"
+    walls, busy = [], []
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name, socket.create_server(("127.0.0.1", 0)) as listening:
+        site = asyncio.run(_site(Path(name) / "site"))
+        document = json.loads((site / "trust.json").read_text())
+        trust = Path(name) / "trust.json"
+        trust.write_text(json.dumps({**document, "simulated": False}))
+        arguments = [str(command), *_get(trust, listening.getsockname()[1], Path(name) / "keys")]
+        for _ in range(31 if long else 15):
+            before = time.perf_counter()
+            with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
+                connection, _ = listening.accept()
+                connection.recv(1)
+                walls.append(time.perf_counter() - before)
+                busy.append(_cpu(process.pid))
+                process.terminate()
+                connection.close()
+    wall, cpu = statistics.median(walls) * 1e3, statistics.median(busy) * 1e3
+    figure = f"{cpu:.0f} ms of CPU time; by the clock {wall:.0f} ms, at best {min(walls) * 1e3:.0f} ms"
+    return Result(figure=figure, met=cpu < 150)
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _remove(_long: bool) -> Result:
+    shutil.rmtree(_installed().parent)
+    return Result(figure="removed", met=None)
+
+
+MEASURES = (
+    Measure(name="the base installation alone boots the demo's workload", target="it does", take=_base),
+    Measure(name="client start to first byte", target="below 150 ms", take=_start),
+    Measure(name="resident memory of a boot", target="below 45 MiB", take=_memory),
+    Measure(name="what was installed for this", target="printed", take=_remove),
+)
