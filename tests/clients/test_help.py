@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -30,7 +31,7 @@ def examples(command: Command) -> list[list[str]]:
 
 def _until_shell(words: list[str]) -> list[str]:
     """Without pipes and redirections."""
-    ends = [at for at, word in enumerate(words) if word in {"|", ">", ";", "<"} or word[:2] in {"3>", "2>"}]
+    ends = [at for at, word in enumerate(words) if word in {"|", ";"} or re.match("[0-9]?[<>]", word)]
     return words[: min(ends, default=len(words))]
 
 
