@@ -29,5 +29,5 @@ class CurrentCatalogue:
         """The catalogue; raises DocumentInvalid, and StoreUnavailable."""
         revision, governance = self._reader.revision()
         if (revision, governance) != (self._snapshot.revision, self._snapshot.governance):
-            self._snapshot = load(self._reader)
+            self._snapshot = load(self._reader, self._snapshot)
         return self._snapshot

@@ -14,86 +14,36 @@ from typing import Any
 from attest.errors import AttestError
 from attest.profile import Profile
 from attest.reference import ReferenceSet
-from attest.tlog.entry import parse_canonical
-from kbs.model.asset import Asset, KeyVersion, Lock, NamedProfile, NamedReferences, Principal
-from kbs.model.enrolment import ENROLMENT_LIFE_MS, ROLES, Enrolment, enrolment_name
+from kbs.catalog.fields import DocumentInvalid, hexadecimal, members, object_, text, texts, want, whole
+from kbs.model.asset import (
+    DEVICE_KINDS,
+    REFERENCE_STATES,
+    Asset,
+    Device,
+    KeyVersion,
+    NamedProfile,
+    NamedReferences,
+    Tenant,
+)
 from kbs.model.names import PURPOSE, TENANT, AssetName, InvalidName
 from kbs.model.tier import TIERS
 
 __all__ = [
     "DocumentInvalid",
     "read_asset",
-    "read_enrolment",
+    "read_device",
     "read_key_version",
-    "read_lock",
-    "read_principal",
     "read_profile",
     "read_references",
+    "read_tenant",
 ]
 
-KINDS = frozenset({"weights", "dataset", "checkpoint", "output", "tokenizer"})
+KINDS = frozenset({"weights", "dataset", "checkpoint", "output", "tokenizer", "secret"})
+X_WING, IMPORTED = "MLKEM768-X25519", "imported"
 _PUBLIC_KEY = 1_216
-
-
-class DocumentInvalid(ValueError):
-    """A document that is not what its kind demands; the sentence names the field."""
-
-
-def _fields(data: bytes, version: str, *names: str) -> Mapping[str, Any]:
-    try:
-        document = parse_canonical(data)
-    except AttestError as error:
-        raise DocumentInvalid(f"the document is not canonical JSON: {error}") from error
-    if document.get("v") != version:
-        raise DocumentInvalid(f"v must be {version!r}, it is {document.get('v')!r}")
-    missing, unknown = set(names) - document.keys(), document.keys() - {"v", *names}
-    if missing or unknown:
-        raise DocumentInvalid(f"{version}: missing {sorted(missing)}, unknown {sorted(unknown)}")
-    return document
-
-
-def _want(fine: bool, field: str, rule: str, got: object) -> None:
-    if not fine:
-        raise DocumentInvalid(f"{field} must be {rule}, it is {got!r}")
-
-
-def _int(document: Mapping[str, Any], field: str, low: int, high: int) -> int:
-    value = document[field]
-    _want(type(value) is int and low <= value <= high, field, f"a whole number from {low} to {high}", value)
-    return int(value)
-
-
-def _text(document: Mapping[str, Any], field: str) -> str:
-    value = document[field]
-    _want(isinstance(value, str) and value != "", field, "a text that is not empty", value)
-    return str(value)
-
-
-def _texts(document: Mapping[str, Any], field: str) -> tuple[str, ...]:
-    value = document[field]
-    fine = (
-        isinstance(value, list) and value and all(isinstance(v, str) for v in value) and len(set(value)) == len(value)
-    )
-    _want(bool(fine), field, "a list of different texts, not empty", value)
-    return tuple(value)
-
-
-def _hex(document: Mapping[str, Any], field: str, size: int, *, optional: bool = False) -> bytes:
-    value = document[field]
-    if optional and value == "":
-        return b""
-    try:
-        data = bytes.fromhex(value)
-    except (TypeError, ValueError):
-        data = b""
-    _want(len(data) == size and value == data.hex(), field, f"{size} bytes in lower-case hexadecimal", value)
-    return data
-
-
-def _object(document: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    value = document[field]
-    _want(isinstance(value, dict), field, "an object", value)
-    return dict(value)
+_MAX_LABELS = 32
+_VERSION_STATES = frozenset({"enabled", "disabled", "destroyed", "awaiting-import"})
+_MOST = 2**53 - 1
 
 
 def _asset_name(text: object) -> AssetName:
@@ -103,119 +53,124 @@ def _asset_name(text: object) -> AssetName:
         raise DocumentInvalid(f"name: {error}") from error
 
 
-def _lockable(target: object) -> bool:
-    """A lock on what cannot exist would look like one and stop nothing."""
-    try:
-        return bool(AssetName.parse(str(target)))
-    except InvalidName:
-        return isinstance(target, str) and TENANT.fullmatch(target) is not None
+def _labels(d: Mapping[str, Any]) -> frozenset[str]:
+    if "labels" not in d:
+        return frozenset()
+    labels = texts(d, "labels")
+    fine = len(labels) <= _MAX_LABELS and all(PURPOSE.fullmatch(label) for label in labels)
+    want(fine, "labels", f"at most {_MAX_LABELS} words of lower-case letters, digits and '-'", labels)
+    return frozenset(labels)
 
 
 def read_asset(data: bytes) -> Asset:
     """`sealgate.asset/1`. Ceilings and lease are at or below the tier's; raises DocumentInvalid."""
-    d = _fields(
+    d = members(
         data, "sealgate.asset/1", "name", "kind", "tier", "owner", "size_bytes", "purposes", "profile", "references",
-        "content_digest", "new_nodes_per_hour", "bytes_per_day", "lease_seconds",
+        "content_digest", "new_nodes_per_hour", "bytes_per_day", "lease_seconds", optional=frozenset({"labels"}),
     )  # fmt: skip
-    tier = _int(d, "tier", 0, len(TIERS) - 1)
+    tier = whole(d, "tier", 0, len(TIERS) - 1)
     rule = TIERS[tier]
-    purposes = _texts(d, "purposes")
-    kind = _text(d, "kind")
-    _want(
+    purposes = texts(d, "purposes")
+    kind = text(d, "kind")
+    want(
         all(PURPOSE.fullmatch(p) for p in purposes), "purposes", "words of lower-case letters, digits and '-'", purposes
     )
-    _want(kind in KINDS, "kind", f"one of {sorted(KINDS)}", kind)
+    want(kind in KINDS, "kind", f"one of {sorted(KINDS)}", kind)
     return Asset(
         name=_asset_name(d["name"]),
         kind=kind,
         tier=tier,
-        owner=_text(d, "owner"),
-        size_bytes=_int(d, "size_bytes", 0, 2**53 - 1),
+        owner=text(d, "owner"),
+        size_bytes=whole(d, "size_bytes", 0, 2**53 - 1),
         purposes=frozenset(purposes),
-        profile=_text(d, "profile"),
-        references=_texts(d, "references"),
-        content_digest=_hex(d, "content_digest", 32, optional=True),
-        new_nodes_per_hour=_int(d, "new_nodes_per_hour", 1, rule.new_nodes_per_hour),
-        bytes_per_day=_int(d, "bytes_per_day", 0, rule.bytes_per_day),
-        lease_seconds=_int(d, "lease_seconds", 60, rule.lease_seconds),
+        profile=text(d, "profile"),
+        references=texts(d, "references"),
+        content_digest=hexadecimal(d, "content_digest", 32, optional=True),
+        new_nodes_per_hour=whole(d, "new_nodes_per_hour", 1, rule.new_nodes_per_hour),
+        bytes_per_day=whole(d, "bytes_per_day", 0, rule.bytes_per_day),
+        lease_seconds=whole(d, "lease_seconds", 60, rule.lease_seconds),
+        labels=_labels(d),
         digest=hashlib.sha256(data).digest(),
     )
 
 
 def read_key_version(data: bytes) -> KeyVersion:
-    """`sealgate.key-version/1`: the public half of an X-Wing key pair, base64url without padding."""
-    d = _fields(data, "sealgate.key-version/1", "asset", "version", "suite", "public_key")
-    _want(d["suite"] == "MLKEM768-X25519", "suite", "'MLKEM768-X25519'", d["suite"])
-    text = _text(d, "public_key")
+    """`sealgate.key-version/1`: the public half of an X-Wing key pair, base64url without padding, and its state.
+
+    Of an imported secret the suite is `imported`; its public key is that of the pair it is imported through, which is
+    gone once it was, and then empty.
+    """
+    d = members(
+        data, "sealgate.key-version/1", "asset", "version", "suite", "public_key", optional=frozenset({"state"})
+    )
+    suite, state = d["suite"], d.get("state", "enabled")
+    want(suite in (X_WING, IMPORTED), "suite", f"{X_WING!r} or {IMPORTED!r}", suite)
+    want(isinstance(state, str) and state in _VERSION_STATES, "state", f"one of {sorted(_VERSION_STATES)}", state)
+    want(suite == IMPORTED or state != "awaiting-import", "state", "that of a key pair made here", state)
+    return KeyVersion(
+        asset=_asset_name(d["asset"]),
+        version=whole(d, "version", 1, 2**31),
+        public_key=b"" if suite == IMPORTED and d["public_key"] == "" else _public_key(d),
+        suite=suite,
+        state=state,
+    )
+
+
+def _public_key(d: Mapping[str, Any]) -> bytes:
+    encoded = text(d, "public_key")
     try:
-        key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        key = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except (ValueError, binascii.Error):
         key = b""
-    one_form = base64.urlsafe_b64encode(key).decode().rstrip("=") == text
-    _want(len(key) == _PUBLIC_KEY and one_form, "public_key", f"{_PUBLIC_KEY} bytes in base64url", f"{len(key)} bytes")
-    return KeyVersion(asset=_asset_name(d["asset"]), version=_int(d, "version", 1, 2**31), public_key=key)
+    one_form = base64.urlsafe_b64encode(key).decode().rstrip("=") == encoded
+    want(len(key) == _PUBLIC_KEY and one_form, "public_key", f"{_PUBLIC_KEY} bytes in base64url", f"{len(key)} bytes")
+    return key
 
 
 def read_profile(data: bytes) -> NamedProfile:
     """`sealgate.profile/1`: a name, and what attest.profile.Profile reads."""
-    d = _fields(data, "sealgate.profile/1", "name", "profile")
+    d = members(data, "sealgate.profile/1", "name", "profile")
     try:
-        profile = Profile.parse(_object(d, "profile"))
+        profile = Profile.parse(object_(d, "profile"))
     except AttestError as error:
         raise DocumentInvalid(f"profile: {error}") from error
-    return NamedProfile(name=_text(d, "name"), profile=profile, digest=hashlib.sha256(data).digest())
+    return NamedProfile(name=text(d, "name"), profile=profile, digest=hashlib.sha256(data).digest())
 
 
 def read_references(data: bytes) -> NamedReferences:
-    """`sealgate.reference-set/1`: a name, its state, whether others can boot it too, and the values."""
-    d = _fields(data, "sealgate.reference-set/1", "name", "state", "shared", "values")
-    _want(d["state"] in ("active", "revoked"), "state", "'active' or 'revoked'", d["state"])
-    _want(type(d["shared"]) is bool, "shared", "true or false", d["shared"])
-    name = _text(d, "name")
+    """`sealgate.reference-set/1`: a name, its state, whether others can boot it too, and the values.
+
+    A deprecated set, and no other, has a `sunset`: ms since 1970 from when on it counts no more.
+    """
+    d = members(data, "sealgate.reference-set/1", "name", "state", "shared", "values", optional=frozenset({"sunset"}))
+    state = d["state"]
+    want(isinstance(state, str) and state in REFERENCE_STATES, "state", f"one of {list(REFERENCE_STATES)}", state)
+    want(type(d["shared"]) is bool, "shared", "true or false", d["shared"])
+    want((state == "deprecated") == ("sunset" in d), "sunset", "given with state deprecated and no other", state)
+    name = text(d, "name")
     try:
         references = ReferenceSet.parse({"name": name, "values": d["values"]})
     except AttestError as error:
         raise DocumentInvalid(f"values: {error}") from error
     return NamedReferences(
         name=name,
-        active=d["state"] == "active",
+        state=state,
+        sunset=whole(d, "sunset", 0, _MOST) if "sunset" in d else None,
         shared=d["shared"],
         references=references,
         digest=hashlib.sha256(data).digest(),
     )
 
 
-def read_principal(data: bytes) -> Principal:
-    """`sealgate.principal/1`: a pseudonym, the SHA-256 of the client key's SubjectPublicKeyInfo, roles and tenants."""
-    d = _fields(data, "sealgate.principal/1", "id", "key_sha256", "roles", "tenants")
-    roles = _texts(d, "roles")
-    _want(set(roles) <= ROLES, "roles", f"among {sorted(ROLES)}", roles)
-    return Principal(
-        id=_text(d, "id"),
-        key=_hex(d, "key_sha256", 32),
-        roles=frozenset(roles),
-        tenants=frozenset(_texts(d, "tenants")),
-    )
+def read_tenant(data: bytes) -> Tenant:
+    """`sealgate.tenant/1`: a name, the group that answers for it, and labels."""
+    d = members(data, "sealgate.tenant/1", "name", "owner", optional=frozenset({"labels"}))
+    want(TENANT.fullmatch(str(d["name"])) is not None, "name", "tenants/TENANT", d["name"])
+    return Tenant(name=d["name"], owner=text(d, "owner"), labels=_labels(d))
 
 
-def read_lock(data: bytes) -> Lock:
-    """`sealgate.lock/1`: what is locked, or with an empty target nothing any more."""
-    d = _fields(data, "sealgate.lock/1", "name", "target")
-    _want(d["target"] == "" or _lockable(d["target"]), "target", "an asset's name, a tenant's, or empty", d["target"])
-    return Lock(name=_text(d, "name"), target=d["target"])
-
-
-def read_enrolment(data: bytes) -> Enrolment:
-    """`sealgate.enrolment/1`: the digest of a code, and what its bearer becomes, until when."""
-    d = _fields(data, "sealgate.enrolment/1", "name", "code_sha256", "principal", "roles", "tenants", "expires")
-    roles, code = _texts(d, "roles"), _hex(d, "code_sha256", 32)
-    _want(set(roles) <= ROLES, "roles", f"among {sorted(ROLES)}", roles)
-    _want(d["name"] == enrolment_name(code), "name", "made from code_sha256", d["name"])
-    return Enrolment(
-        name=str(d["name"]),
-        code_sha256=code,
-        principal=_text(d, "principal"),
-        roles=frozenset(roles),
-        tenants=frozenset(_texts(d, "tenants")),
-        expires=_int(d, "expires", ENROLMENT_LIFE_MS, (1 << 53) - 1),
-    )
+def read_device(data: bytes) -> Device:
+    """`sealgate.device/1`: a name, the kind of device, the pseudonym of its serial number, and labels."""
+    d = members(data, "sealgate.device/1", "name", "kind", "serial", optional=frozenset({"labels"}))
+    want(d["kind"] in DEVICE_KINDS, "kind", f"one of {sorted(DEVICE_KINDS)}", d["kind"])
+    return Device(name=text(d, "name"), kind=d["kind"], serial=text(d, "serial"), labels=_labels(d))

@@ -6,22 +6,36 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kbs.catalog import documents as read
+from kbs.catalog import governance as read_governance
 from kbs.catalog.port import ObjectReader
-from kbs.model.asset import Asset, KeyVersion, Lock, NamedProfile, NamedReferences, Object, Principal, Snapshot
+from kbs.model.asset import (
+    Asset,
+    Device,
+    KeyVersion,
+    Lock,
+    NamedProfile,
+    NamedReferences,
+    Object,
+    Principal,
+    Snapshot,
+    Tenant,
+)
 from kbs.model.enrolment import Enrolment
 
-__all__ = ["load", "read_object"]
+__all__ = ["load", "read_object", "snapshot_of"]
 
-Reading = Asset | Enrolment | KeyVersion | NamedProfile | NamedReferences | Principal | Lock
+Reading = Asset | Device | Enrolment | KeyVersion | Lock | NamedProfile | NamedReferences | Principal | Tenant
 
 _KINDS: Mapping[str, Callable[[bytes], Reading]] = {
     "asset": read.read_asset,
-    "enrolment": read.read_enrolment,
+    "device": read.read_device,
+    "enrolment": read_governance.read_enrolment,
     "key-version": read.read_key_version,
-    "lock": read.read_lock,
-    "principal": read.read_principal,
+    "lock": read_governance.read_lock,
+    "principal": read_governance.read_principal,
     "profile": read.read_profile,
     "reference-set": read.read_references,
+    "tenant": read.read_tenant,
 }
 
 
@@ -39,18 +53,33 @@ def read_object(kind: str, name: str, document: bytes) -> Reading:
     return reading
 
 
-def load(reader: ObjectReader) -> Snapshot:
-    """The catalogue at its present revision; raises DocumentInvalid for anything that does not read."""
+def load(reader: ObjectReader, before: Snapshot | None = None) -> Snapshot:
+    """The catalogue at its present revision; raises DocumentInvalid for anything that does not read.
+
+    What is as it was in `before` is not read again: a change costs what changed.
+    """
     revision, governance, rows = reader.objects()
-    found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
+    kept = before.objects if before else {}
     objects: dict[str, Object] = {}
     for name, kind, digest, document in rows:
+        known = kept.get(name)
+        if known is not None and (known.kind, known.digest) == (kind, digest):
+            objects[name] = known
+            continue
         reading = read_object(kind, name, document)
-        found[kind].append(reading)
-        objects[name] = Object(kind=kind, digest=digest, document=document)
+        objects[name] = Object(kind=kind, digest=digest, document=document, reading=reading)
+    return snapshot_of(objects, revision, governance)
+
+
+def snapshot_of(objects: Mapping[str, Object], revision: int, governance: int) -> Snapshot:
+    """The objects by what they are; of an asset's key versions, the newest that is enabled is what is released."""
+    found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
+    for each in objects.values():
+        found[each.kind].append(each.reading)
     newest: dict[str, KeyVersion] = {}
     for version in sorted(found["key-version"], key=lambda v: int(v.version)):
-        newest[str(version.asset)] = version
+        if version.state == "enabled":
+            newest[str(version.asset)] = version
     return Snapshot(
         revision=revision,
         governance=governance,

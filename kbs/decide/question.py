@@ -24,8 +24,12 @@ def ask_release(  # everything that can change the answer
     appraisals: Mapping[str, Appraisal],
     snapshot: Snapshot,
     simulation: bool,
+    now: int,
 ) -> Question:
-    """The question behind a release, rehearsal or renewal. `appraisals` holds one for each known name."""
+    """The question behind a release, rehearsal or renewal at `now`, in ms since 1970.
+
+    `appraisals` holds one for each known name.
+    """
     workload = Workload(
         node=node,
         platform=claims.platform,
@@ -35,7 +39,7 @@ def ask_release(  # everything that can change the answer
         migration_agent=claims.migration_agent,
         devices=devices,
     )
-    resources = [_resource(name, snapshot, appraisals, claims.platform) for name in names]
+    resources = [_resource(name, snapshot, appraisals, claims.platform, now) for name in names]
     return Question(
         action=action,
         tenant=tenant,
@@ -48,13 +52,13 @@ def ask_release(  # everything that can change the answer
     )
 
 
-def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal], platform: str) -> Resource:
+def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal], platform: str, now: int) -> Resource:
     asset = snapshot.assets.get(name)
     if asset is None:
         return Resource(name=name, known=False)
     appraisal = appraisals[name]
     matched = appraisal.matched
-    active = [r for r in map(snapshot.references.get, asset.references) if r is not None and r.active]
+    active = [r for r in map(snapshot.references.get, asset.references) if r is not None and r.counts(now)]
     holder = next((r for r in active if matched is not None and matched in r.references.values), None)
     return Resource(
         name=name,

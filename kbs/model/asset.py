@@ -11,7 +11,42 @@ from kbs.model.enrolment import Enrolment
 from kbs.model.names import AssetName
 from kbs.model.tier import TIERS, TierRule
 
-__all__ = ["Asset", "KeyVersion", "Lock", "NamedProfile", "NamedReferences", "Object", "Principal", "Snapshot"]
+__all__ = [
+    "DEVICE_KINDS",
+    "REFERENCE_STATES",
+    "Asset",
+    "Device",
+    "KeyVersion",
+    "Lock",
+    "NamedProfile",
+    "NamedReferences",
+    "Object",
+    "Principal",
+    "Snapshot",
+    "Tenant",
+]
+
+DEVICE_KINDS = frozenset({"nvidia-gpu", "nvidia-switch"})
+REFERENCE_STATES = ("draft", "active", "deprecated", "revoked")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """Whose things they are. `owner` is the group that answers for it."""
+
+    name: str
+    owner: str
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device that a tenant knows. `serial` is the pseudonym of its serial number, as log entries name it."""
+
+    name: str
+    kind: str
+    serial: str
+    labels: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +66,7 @@ class Asset:
     bytes_per_day: int
     lease_seconds: int
     digest: bytes
+    labels: frozenset[str] = frozenset()
 
     @property
     def rule(self) -> TierRule:
@@ -40,11 +76,17 @@ class Asset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyVersion:
-    """One key pair of an asset: the public half. The private half is key material and never here."""
+    """One key pair of an asset, or a secret that was imported: what may be known. What is released is never here.
+
+    `state` is enabled, disabled, destroyed, or awaiting-import, when `public_key` is that of the pair that the secret
+    is imported through.
+    """
 
     asset: AssetName
     version: int
     public_key: bytes
+    suite: str = "MLKEM768-X25519"
+    state: str = "enabled"
 
     @property
     def name(self) -> str:
@@ -63,13 +105,21 @@ class NamedProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedReferences:
-    """A set of reference values; `shared` says that more than one party can boot what it names."""
+    """A set of reference values; `shared` says that more than one party can boot what it names.
+
+    `sunset`, in ms since 1970, is when a deprecated set ceases to count; no other set has one.
+    """
 
     name: str
-    active: bool
+    state: str
     shared: bool
     references: ReferenceSet
     digest: bytes
+    sunset: int | None = None
+
+    def counts(self, now: int) -> bool:
+        """Whether it is trusted at `now`, in ms since 1970: active, or deprecated and not past its sunset."""
+        return self.state == "active" or (self.state == "deprecated" and self.sunset is not None and now < self.sunset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +145,15 @@ class Lock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Object:
-    """Any object of the catalogue as it is stored: kind, the canonical JSON of its document, and that one's SHA-256."""
+    """Any object of the catalogue as it is stored: kind, the canonical JSON of its document, and that one's SHA-256.
+
+    `reading` is what the document was read to.
+    """
 
     kind: str
     digest: bytes
     document: bytes
+    reading: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

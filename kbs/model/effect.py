@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "DropKeyMaterial",
+    "DropObject",
     "Effect",
     "PutBrokerKey",
     "PutKeyMaterial",
@@ -23,6 +25,20 @@ class PutObject:
     name: str
     kind: str
     digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropObject:
+    """A named object is no more; its documents stay, since entries name them. Moves the revision."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropKeyMaterial:
+    """A stored key is destroyed. What it protects cannot be opened again, unless a backup still holds it."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -86,4 +102,14 @@ class PutTicket:
     tenant: str
 
 
-Effect = PutObject | PutKeyMaterial | PutBrokerKey | ReplaceKeyMaterial | ReplaceBrokerKey | PutLease | PutTicket
+Effect = (
+    DropObject
+    | DropKeyMaterial
+    | PutObject
+    | PutKeyMaterial
+    | PutBrokerKey
+    | ReplaceKeyMaterial
+    | ReplaceBrokerKey
+    | PutLease
+    | PutTicket
+)

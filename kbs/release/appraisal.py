@@ -42,12 +42,12 @@ class Judgement:
         return hashlib.sha256(self.references).digest()
 
 
-def appraise_all(names: Sequence[str], claims: Claims, snapshot: Snapshot) -> dict[str, Appraisal]:
-    """An appraisal for each name that is an asset's."""
-    return {name: _appraise(snapshot.assets[name], claims, snapshot) for name in names if name in snapshot.assets}
+def appraise_all(names: Sequence[str], claims: Claims, snapshot: Snapshot, now: int) -> dict[str, Appraisal]:
+    """An appraisal for each name that is an asset's, against the reference sets that count at `now`."""
+    return {name: _appraise(snapshot.assets[name], claims, snapshot, now) for name in names if name in snapshot.assets}
 
 
-def _appraise(asset: Asset, claims: Claims, snapshot: Snapshot) -> Appraisal:
+def _appraise(asset: Asset, claims: Claims, snapshot: Snapshot, now: int) -> Appraisal:
     profile = snapshot.profiles.get(asset.profile)
     if profile is None:
         missing = Finding(
@@ -58,7 +58,7 @@ def _appraise(asset: Asset, claims: Claims, snapshot: Snapshot) -> Appraisal:
             got="no such profile",
         )
         return Appraisal(findings=(missing,), matched=None, nearest=None)
-    active = [r.references for r in map(snapshot.references.get, asset.references) if r is not None and r.active]
+    active = [r.references for r in map(snapshot.references.get, asset.references) if r is not None and r.counts(now)]
     return appraise(claims, profile.profile, active)
 
 
@@ -71,9 +71,10 @@ async def judge(
     engines: Sequence[Engine],
     *,
     simulation: bool,
+    now: int,
 ) -> Judgement:
-    """Appraises and decides under `snapshot`."""
-    appraisals = appraise_all(ask.names, claims, snapshot)
+    """Appraises and decides under `snapshot`, at `now` in ms since 1970: the `now_used` of the entry."""
+    appraisals = appraise_all(ask.names, claims, snapshot, now)
     question = ask_release(
         action="rehearse" if ask.rehearsal else "release",
         tenant=tenant,
@@ -85,6 +86,7 @@ async def judge(
         appraisals=appraisals,
         snapshot=snapshot,
         simulation=simulation,
+        now=now,
     )
     answers = [await engine.answer(question) for engine in engines]
     decision = decide(question, answers)
@@ -93,12 +95,12 @@ async def judge(
         decision=decision,
         appraisals=appraisals,
         document=decision_bytes(question, answers, decision),
-        references=_references(ask.names, snapshot),
+        references=_references(ask.names, snapshot, now),
     )
 
 
-def _references(names: Sequence[str], snapshot: Snapshot) -> bytes:
-    """Which documents the appraisal read: the preimage of `refvalues_digest`."""
+def _references(names: Sequence[str], snapshot: Snapshot, now: int) -> bytes:
+    """Which documents the appraisal read, and which of the sets counted: the preimage of `refvalues_digest`."""
     lines = []
     for name in names:
         asset = snapshot.assets.get(name)
@@ -110,6 +112,7 @@ def _references(names: Sequence[str], snapshot: Snapshot) -> bytes:
             {
                 "asset": name,
                 "asset_digest": asset.digest.hex(),
+                "counted": [r is not None and r.counts(now) for r in sets],
                 "profile_digest": profile.digest.hex() if profile else None,
                 "reference_digests": [r.digest.hex() if r else None for r in sets],
             }

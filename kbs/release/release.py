@@ -81,7 +81,7 @@ async def _judged(ask: Ask, authentic: Authentic, snapshot: Snapshot, broker: Br
     tenant = ask.names[0].split("/", 2)[1]
     node = broker.pseudonyms.of(tenant, "node", authentic.claims.platform_id)
     judgement = await judge(
-        ask, authentic.claims, node, tenant, snapshot, broker.engines, simulation=broker.identity.simulated
+        ask, authentic.claims, node, tenant, snapshot, broker.engines, simulation=broker.identity.simulated, now=now
     )
     return verdict.Case(
         ask=ask,

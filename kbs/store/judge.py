@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kbs.model.effect import (
+    DropObject,
     Effect,
     PutBrokerKey,
     PutKeyMaterial,
@@ -119,5 +120,5 @@ def _apply(ledger: Ledger, effects: tuple[Effect, ...], index: int) -> None:
         ledger.put(table, tuple(index if name == "idx" else getattr(effect, name) for name in table.columns))
         if isinstance(effect, PutObject):
             ledger.move(effect.name, effect.digest)
-    if any(isinstance(effect, PutObject) for effect in effects):
+    if any(isinstance(effect, PutObject | DropObject) for effect in effects):
         ledger.turn()

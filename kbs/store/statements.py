@@ -20,6 +20,8 @@ __all__ = [
     "ADD_STATE",
     "ALL_BROKER_KEYS",
     "BROKER_KEYS",
+    "DROP_KEY",
+    "DROP_OBJECT",
     "FIND_CHAINS",
     "FIND_CHALLENGES",
     "FIND_MEMBERS",
@@ -69,6 +71,10 @@ def _prune(table: Table, column: str) -> str:
     return _sql(delete(table).where(table.c[column] < bindparam("before", type_=Integer)))
 
 
+def _drop(table: Table, key: str) -> str:
+    return _sql(delete(table).where(table.c[key] == bindparam(key)))
+
+
 def _set(table: Table, key: str, *columns: str) -> str:
     changed: dict[str, object] = {c: bindparam(c) for c in columns}
     return _sql(update(table).where(table.c[key] == bindparam("key")).values(changed))
@@ -86,6 +92,8 @@ PUT_CHAIN = Insert(s.chain_head, "OR REPLACE")
 PUT_METER = Insert(s.meter, "OR REPLACE")
 PUT_OBJECT = Insert(s.object_, "OR REPLACE")
 PUT_KEY = Insert(s.key_material)
+DROP_OBJECT = _drop(s.object_, "name")
+DROP_KEY = _drop(s.key_material, "name")
 PUT_BROKER_KEY = Insert(s.broker_key)
 REPLACE_KEY = Insert(s.key_material, "OR REPLACE")
 REPLACE_BROKER_KEY = Insert(s.broker_key, "OR REPLACE")

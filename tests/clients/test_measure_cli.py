@@ -162,7 +162,7 @@ def test_a_reference_set_can_be_registered(run: Run, boot: tuple[str, ...], shar
     document = json.loads(out)
     assert document.keys() == {"name", "state", "shared", "values"}
     read = read_references(canonical({"v": "sealgate.reference-set/1", **document}))
-    assert (read.name, read.active, read.shared) == (name, True, shared)
+    assert (read.name, read.state, read.shared) == (name, "active", shared)
     assert read.references == ReferenceSet.parse({"name": name, "values": document["values"]})
     kernel = BOOTED if boot else None
     digests = dict(launch_digests(FIRMWARE, MILAN, [*range(1, 65), 96], kernel=kernel))

@@ -190,7 +190,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "an unknown TEE": ("profile", {"profile": {"sgx": {}}}, "profile"),
     "an unknown key of the profile": ("profile", {"profile": {"snp": {"danger": True}}}, "profile"),
     "another profile's name": ("profile", {"name": "tenants/acme/profiles/q"}, "name"),
-    "a state nobody knows": ("reference-set", {"state": "draft"}, "state"),
+    "a state nobody knows": ("reference-set", {"state": "tomorrow"}, "state"),
     "shared as a word": ("reference-set", {"shared": "no"}, "shared"),
     "no values": ("reference-set", {"values": []}, "values"),
     "two values of one name": ("reference-set", {"values": [VALUE, VALUE]}, "values"),
