@@ -32,8 +32,11 @@ class Vault:
         parent, wrapped = self._stored(name)
         return unwrap(self._kek(parent), name, wrapped)
 
-    def new_key(self, asset: AssetName, version: int, private: Secret) -> Iterator[PutKeyMaterial]:
-        """The rows for a new key version: its own, and those of the key-encryption keys above it that do not exist."""
+    def new_key(self, asset: AssetName, version: int, private: Secret, part: str = "") -> Iterator[PutKeyMaterial]:
+        """The rows for a new key version: its own, and those of the key-encryption keys above it that do not exist.
+
+        `part` names what the version needs besides what is released: the pair that a secret is imported through.
+        """
         tenant_kek, asset_kek = _kek_names(asset)
         kek = None
         for name, parent in ((tenant_kek, ""), (asset_kek, tenant_kek)):
@@ -46,7 +49,7 @@ class Vault:
             kek = fresh
         if kek is None:
             raise WrapInvalid(f"{asset} has no key-encryption key")
-        name = asset.key_version(version)
+        name = asset.key_version(version) + part
         yield PutKeyMaterial(name=name, parent=asset_kek, wrapped=wrap(kek, name, private))
 
     def broker_keys(self, purpose: str, newest: int = 0) -> list[tuple[int, Secret]]:

@@ -29,8 +29,28 @@ class Right:
     roles: frozenset[str]
 
 
+def _resource(service: str, one: str, kind: str, reads: str, changes: str) -> dict[str, Right]:
+    """The rights of a resource's methods: everybody in the tenant who has a role reads, operators change."""
+    collection = one[0].lower() + one[1:] + "s"
+    verbs = [(verb, _READERS) for verb in reads.split()] + [(verb, _OPERATORS) for verb in changes.split()]
+    return {
+        f"{service}/{verb}{one}{'s' if verb == 'List' else ''}": Right(
+            action=f"{collection}.{verb.lower()}", kind=kind, roles=roles
+        )
+        for verb, roles in verbs
+    }
+
+
+_CATALOG, _KEYS, _CHANGES = "sealgate.v1.Catalog", "sealgate.v1.KeyVersions", "Create Update Delete"
 RIGHTS: Mapping[str, Right] = {
     "sealgate.v1.Decisions/ExplainDecision": Right(action="decisions.explain", kind="decision", roles=_OPERATORS),
+    **_resource(_CATALOG, "Tenant", "tenant", "Get List", _CHANGES),
+    **_resource(_CATALOG, "Asset", "asset", "Get List", _CHANGES),
+    **_resource(_CATALOG, "Profile", "profile", "Get List", _CHANGES),
+    **_resource(_CATALOG, "ReferenceSet", "reference-set", "Get List", _CHANGES),
+    **_resource(_CATALOG, "Device", "device", "Get List", _CHANGES),
+    f"{_CATALOG}/PlanChanges": Right(action="changes.plan", kind="change", roles=_OPERATORS),
+    **_resource(_KEYS, "KeyVersion", "key-version", "Get List", "Create Import Disable Enable Destroy"),
 }
 _ROLES: Mapping[str, frozenset[str]] = {right.action: right.roles for right in RIGHTS.values()}
 

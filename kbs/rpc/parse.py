@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -13,7 +14,7 @@ from kbs.model.names import PURPOSE, AssetName, InvalidName
 from kbs.model.refusal import Refused
 from kbs.model.release import Ask
 
-__all__ = ["MAX_MESSAGE", "parse", "parse_ask"]
+__all__ = ["MAX_MESSAGE", "parse", "parse_ask", "parse_json"]
 
 MAX_MESSAGE = 256 * 1_024
 _MAX_NAMES = 16
@@ -30,6 +31,26 @@ def parse(kind: type[M], data: bytes) -> M:
         return kind.FromString(data)
     except DecodeError:
         raise _bad("message", f"a {kind.DESCRIPTOR.full_name}", f"{len(data)} bytes that are none") from None
+
+
+def parse_json(text: str, field: str) -> object:
+    """A value that people wrote as JSON; no key twice, no number that is not whole. Refused DOCUMENT_INVALID."""
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_float=_no_number, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise Refused("DOCUMENT_INVALID", check=field, expected="JSON", got=str(error)[:200]) from None
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} stands there twice")
+    return found
+
+
+def _no_number(text: str) -> object:
+    raise ValueError(f"{text} is not a whole number")
 
 
 def parse_ask(data: bytes) -> Ask:

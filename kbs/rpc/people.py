@@ -9,6 +9,7 @@ A method is served if `kbs.decide.authority` has a line for it, so that none can
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -31,10 +32,16 @@ from kbs.rpc.handler import Call, Method
 from kbs.rpc.parse import parse
 from kbs.store.errors import StoreUnavailable
 
-__all__ = ["Allowed", "Locate", "Rpc", "by_name", "methods_of"]
+__all__ = ["Allowed", "Locate", "Rpc", "StateMoved", "by_name", "methods_of"]
+
+_ATTEMPTS = 3
 
 M = TypeVar("M", bound=Message)
 Locate = Callable[[Any, Principal], Place]
+
+
+class StateMoved(Exception):
+    """What the decision rests on changed before the commit: the call is decided again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,16 +89,22 @@ def methods_of(name: str, table: Mapping[str, Rpc[Any]], broker: Broker) -> dict
 
 
 def _method(rpc: Rpc[Any], right: Right, broker: Broker) -> Method:
+    async def attempt(data: bytes, call: Call) -> bytes:
+        snapshot = broker.catalogue.current()
+        person = _principal(call, snapshot)  # 1
+        request = parse(rpc.request, data)  # 2
+        place = rpc.locate(request, person)
+        allowed = await _permit(broker, person, right, place, snapshot)  # 3, 4
+        return (await rpc.run(request, allowed)).SerializeToString()  # 5
+
     async def method(data: bytes, call: Call) -> bytes:
         try:
-            snapshot = broker.catalogue.current()
-            person = _principal(call, snapshot)  # 1
-            request = parse(rpc.request, data)  # 2
-            place = rpc.locate(request, person)
-            allowed = await _permit(broker, person, right, place, snapshot)  # 3, 4
-            return (await rpc.run(request, allowed)).SerializeToString()  # 5
+            for _ in range(_ATTEMPTS):
+                with contextlib.suppress(StateMoved):
+                    return await attempt(data, call)
         except StoreUnavailable as error:
             raise Unavailable("LOG_UNAVAILABLE") from error
+        raise Unavailable("STATE_MOVING")
 
     return method
 

@@ -23,6 +23,8 @@ DOMAIN = "sealgate"
 DETAILS_KEY = "grpc-status-details-bin"
 _Code = grpc.StatusCode
 _TOLD = frozenset({_Code.INVALID_ARGUMENT, _Code.UNAUTHENTICATED})
+# Only people who may list there come this far: they are told what is in the way.
+_TOLD_REASONS = frozenset({"ALREADY_EXISTS", "CATALOGUE_RULE", "ETAG_MISMATCH", "NOT_FOUND"})
 
 # reason: (code, the sentence for people)
 REASONS: Mapping[str, tuple[Any, str]] = {
@@ -61,6 +63,11 @@ REASONS: Mapping[str, tuple[Any, str]] = {
     "LOG_UNAVAILABLE": (_Code.UNAVAILABLE, "The log cannot be written, hence nothing is released."),
     "KEY_UNAVAILABLE": (_Code.UNAVAILABLE, "The key cannot be opened now."),
     "STATE_MOVING": (_Code.UNAVAILABLE, "What the decision rests on changed meanwhile; try again."),
+    "DOCUMENT_INVALID": (_Code.INVALID_ARGUMENT, "The document is not what its kind demands."),
+    "IMPORT_INVALID": (_Code.INVALID_ARGUMENT, "What was imported is not sealed for this key version."),
+    "CATALOGUE_RULE": (_Code.FAILED_PRECONDITION, "The catalogue would not hold together."),
+    "ETAG_MISMATCH": (_Code.ABORTED, "Somebody else changed it meanwhile; look at it again."),
+    "ALREADY_EXISTS": (_Code.ALREADY_EXISTS, "There is one of that name."),
     "NOT_FOUND": (_Code.NOT_FOUND, "There is no such thing."),
     "INTERNAL": (_Code.INTERNAL, "A defect of the broker's own; its log knows more."),
 }
@@ -127,7 +134,7 @@ def status_of(error: AttestError | Refused) -> tuple[Any, str, bytes]:
         metadata = {"check": error.check, "path": error.path, "expected": error.expected, "got": error.got}
     else:
         told = {"ticket": error.ticket}
-        if code in _TOLD:
+        if code in _TOLD or reason in _TOLD_REASONS:
             told |= {"check": error.check, "expected": error.expected, "got": error.got}
         metadata = {name: value for name, value in told.items() if value}
     status = Status(code=code.value[0], message=message)

@@ -13,7 +13,7 @@ from kbs.guard.bucket import Attempts
 from kbs.log.bodies import refusals
 from kbs.log.publish import LogForked
 from kbs.model.unit import Unit, Verdict
-from kbs.rpc import decisions, enrolment, key_release
+from kbs.rpc import catalog, decisions, enrolment, key_release, key_versions
 from kbs.rpc.handler import service
 from kbs.rpc.server import Listeners, Tls, start
 from kbs.serve.people import access_of
@@ -47,7 +47,11 @@ async def serve(
             service(key_release.NAME, key_release.methods(running.broker)),
             service(enrolment.NAME, enrolment.methods(running.broker, access, Attempts(attempts_per_minute))),
         ],
-        [service(decisions.NAME, decisions.methods(running.broker, running.reader))],
+        [
+            service(decisions.NAME, decisions.methods(running.broker, running.reader)),
+            service(catalog.NAME, catalog.methods(running.broker)),
+            service(key_versions.NAME, key_versions.methods(running.broker)),
+        ],
         tls,
         host=host,
         workload_port=workload_port,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kbs.model.effect import (
+    DropKeyMaterial,
     DropObject,
     Effect,
     PutBrokerKey,
@@ -43,6 +44,11 @@ _EFFECTS: Mapping[type[Effect], Insert] = {
     ReplaceBrokerKey: sql.REPLACE_BROKER_KEY,
     PutLease: sql.PUT_LEASE,
     PutTicket: sql.PUT_TICKET,
+}
+# What takes a row away: the statement, and the table that an earlier unit of the batch may have put it into.
+_DROPS: Mapping[type[Effect], tuple[str, Insert]] = {
+    DropObject: (sql.DROP_OBJECT, sql.PUT_OBJECT),
+    DropKeyMaterial: (sql.DROP_KEY, sql.PUT_KEY),
 }
 
 
@@ -116,6 +122,11 @@ def write(ledger: Ledger, unit: Unit, verdict: Verdict, batch: Batch) -> Written
 def _apply(ledger: Ledger, effects: tuple[Effect, ...], index: int) -> None:
     """An entry that changes objects, however many, moves the revision once."""
     for effect in effects:
+        if isinstance(effect, DropObject | DropKeyMaterial):
+            ledger.drop(*_DROPS[type(effect)], effect.name)
+            if isinstance(effect, DropObject):
+                ledger.move(effect.name, b"")
+            continue
         table = _EFFECTS[type(effect)]
         ledger.put(table, tuple(index if name == "idx" else getattr(effect, name) for name in table.columns))
         if isinstance(effect, PutObject):

@@ -62,6 +62,7 @@ class Ledger:
         self._chains = self._read_chains([v for u in units for v in (u.verdict, u.over_budget) if v is not None])
         self._linked: set[str] = set()
         self._rows: dict[Insert, list[Row]] = {}
+        self._dropped: dict[str, dict[str, None]] = {}
         self._counted: set[tuple[str, int]] = set()
 
     def _read_used(self, units: Sequence[Unit]) -> set[object]:
@@ -139,8 +140,16 @@ class Ledger:
         """A row to be written at the end."""
         self._rows.setdefault(table, []).append(row)
 
+    def drop(self, statement: str, table: Insert, name: str) -> None:
+        """The row of that name is to be gone, also one of this batch so far; a later one of the batch stays."""
+        at = table.columns.index("name")
+        self._rows[table] = [row for row in self._rows.get(table, []) if row[at] != name]
+        self._dropped.setdefault(statement, {})[name] = None
+
     def write(self) -> None:
-        """Writes everything: each table once, blobs before the objects that name them."""
+        """Writes everything: what goes, then each table once, blobs before the objects that name them."""
+        for statement, names in self._dropped.items():
+            self._connection.executemany(statement, [{"name": name} for name in names])
         for meter in sorted(self._counted):
             self.put(sql.PUT_METER, (*meter, self._totals[meter[0]][meter[1]]))
         for name in sorted(self._linked):
