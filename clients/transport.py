@@ -66,6 +66,8 @@ def _translate(error: grpc.RpcError) -> ClientError:
     message = f"{reason}: {error.details()}"
     if details.get("expected"):
         message += f" ({details.get('check', '')}: expected {details['expected']}, got {details.get('got', '')})"
+    elif details.get("got"):
+        message += f" {details['got']} ({details.get('check', '')})"
     if details.get("ticket"):
         message += f" Ticket: {details['ticket']}"
     if reason == "LOCKED":

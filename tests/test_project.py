@@ -52,12 +52,18 @@ BYTES = {
     "Possession.signature": "a signature",
     "Credential.certificates": "certificates",
     "ExplainDecisionResponse.measurement": "a launch digest",
+    "Change.digest": "a digest",
+    "KeyVersion.public_key": "a public key",
+    "ImportKeyVersionRequest.sealed": "a secret under the public key of the pair that it is imported through",
 }
 SUSPECT = re.compile(
     r"(^|_)(key|keys|secret|secrets|plaintext|plain|clear|private|priv|dek|kek|seed|password|token)(_|$)"
 )
 PUBLIC_NAMES = {"key_name", "recipient_key", "holder_key", "public_key"}
-MESSAGES_OF_KEYS = {"ReleaseKeysResponse.keys": "WrappedKey"}
+MESSAGES_OF_KEYS = {
+    "ReleaseKeysResponse.keys": "WrappedKey",
+    "ListKeyVersionsResponse.key_versions": "KeyVersion",  # public halves
+}
 CARRIERS = {"google.protobuf.Any", "google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.BytesValue"}
 
 

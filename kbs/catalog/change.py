@@ -51,9 +51,9 @@ class Change:
     after: Snapshot
 
     def unit(
-        self, entry: ChangeDraft, *, revision: int, blobs: tuple[bytes, ...] = (), also: tuple[Effect, ...] = ()
+        self, entry: ChangeDraft, *, revision: int, own: tuple[bytes, ...] = (), also: tuple[Effect, ...] = ()
     ) -> Unit:
-        """What goes through the write door, made under `revision`; `also` are further rows, `blobs` further bytes."""
+        """What goes through the write door. `also` are further rows, `own` is what the entry alone names."""
         verb = "deleted" if not self.new else "changed" if self.old else "created"
         asset = re.match(f"tenants/{_ID}/assets/{_ID}", self.name)
         draft = entry(
@@ -66,8 +66,9 @@ class Change:
         )
         row: Effect = DropObject(name=self.name)
         if self.new:
-            row, blobs = PutObject(name=self.name, kind=self.kind, digest=self.new), (self.document, *blobs)
-        verdict = Verdict(draft=draft, blobs=blobs, effects=(row, *also))
+            row = PutObject(name=self.name, kind=self.kind, digest=self.new)
+        blobs = (self.document,) if self.new else ()
+        verdict = Verdict(draft=draft, blobs=blobs, own=own, effects=(row, *also))
         return Unit(verdict=verdict, expects=((self.name, self.old),), revision=revision)
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["RIGHTS", "ROLES", "WORKLOAD_SERVICES", "Right", "roles_for"]
+__all__ = ["RIGHTS", "WORKLOAD_SERVICES", "Right", "roles_for"]
 
 OPERATOR, AUDITOR = "operator", "auditor"
-ROLES = frozenset({OPERATOR, AUDITOR})
 _OPERATORS = frozenset({OPERATOR})
 _READERS = frozenset({OPERATOR, AUDITOR})
 

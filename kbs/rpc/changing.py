@@ -35,7 +35,7 @@ async def commit(
         broker=broker.identity,
         decision=allowed.decision_digest,
     )
-    unit = change.unit(entry, revision=allowed.snapshot.revision, blobs=(allowed.decision,), also=also)
+    unit = change.unit(entry, revision=allowed.snapshot.revision, own=(allowed.decision,), also=also)
     match (await broker.store.commit([unit]))[0]:
         case Committed():
             return told(change, pb.CHANGE_STATE_APPLIED)

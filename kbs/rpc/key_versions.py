@@ -106,7 +106,7 @@ async def _import(broker: Broker, request: pb.ImportKeyVersionRequest, allowed: 
         secret = open_import(pair, broker.deployment, version.name, request.sealed)
     except WrapInvalid as error:
         raise Refused("IMPORT_INVALID", check="sealed", expected="a secret for this version", got=str(error)) from None
-    rows = (
+    rows: tuple[Effect, ...] = (
         *broker.vault.new_key(version.asset, version.version, secret),
         DropKeyMaterial(name=version.name + IMPORT),
     )

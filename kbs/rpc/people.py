@@ -150,7 +150,7 @@ async def _log_refusal(broker: Broker, refused: Allowed, right: Right, reason: s
         decision=refused.decision_digest,
     )
     effects = (PutTicket(ticket=ticket, tenant=place.tenant),)
-    unit = Unit(verdict=Verdict(draft=draft, blobs=(refused.decision,), effects=effects))
+    unit = Unit(verdict=Verdict(draft=draft, own=(refused.decision,), effects=effects))
     outcome = (await broker.store.commit([unit]))[0]
     if not isinstance(outcome, Committed):
         raise TypeError(f"a refusal without guards was not written: {outcome}")

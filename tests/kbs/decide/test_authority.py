@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import sealgate.v1
 
-from kbs.decide.authority import RIGHTS, ROLES, WORKLOAD_SERVICES
+from kbs.decide.authority import RIGHTS, WORKLOAD_SERVICES
 from kbs.decide.decide import decide
 from kbs.decide.people import ask_person
 from kbs.model.asset import Principal, Snapshot
+from kbs.model.enrolment import ROLES
 from kbs.policy.bundle import Bundle, default_bundle
 from kbs.policy.cedar import CedarEngine
 from tests.kbs.decide.questions import ALLOW
