@@ -59,7 +59,7 @@ BYTES = {
 SUSPECT = re.compile(
     r"(^|_)(key|keys|secret|secrets|plaintext|plain|clear|private|priv|dek|kek|seed|password|token)(_|$)"
 )
-PUBLIC_NAMES = {"key_name", "recipient_key", "holder_key", "public_key"}
+PUBLIC_NAMES = {"key_name", "recipient_key", "holder_key", "public_key", "page_token", "next_page_token"}
 MESSAGES_OF_KEYS = {
     "ReleaseKeysResponse.keys": "WrappedKey",
     "ListKeyVersionsResponse.key_versions": "KeyVersion",  # public halves
