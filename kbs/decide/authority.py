@@ -16,7 +16,7 @@ _OPERATORS = frozenset({OPERATOR})
 _READERS = frozenset({OPERATOR, AUDITOR})
 
 # Server TLS only: what a workload is allowed follows from its evidence, and whoever enrols has no certificate yet.
-WORKLOAD_SERVICES = frozenset({"sealgate.v1.KeyRelease"})
+WORKLOAD_SERVICES = frozenset({"sealgate.v1.KeyRelease", "sealgate.v1.Enrolment"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
