@@ -28,7 +28,7 @@ class DeviceClaims:
     anew with other firmware: one device has several in its life, two devices never have one. `fwid` is None where
     firmware does not report it; where it does it is that of the certificate. `measurements[n]` are those a manifest
     calls n. `driver_manifests` and `vbios_manifests` are every manifest of exactly this product and version, newest
-    first. `trailing` counts unsigned zero bytes after the report.
+    first; `offered` are all that were at hand. `trailing` counts unsigned zero bytes after the report.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class DeviceClaims:
     standing: Standing
     driver_manifests: tuple[Manifest, ...]
     vbios_manifests: tuple[Manifest, ...]
-    offered: tuple[str, ...]
+    offered: tuple[VerifiedRim, ...]
     trailing: int
 
     @property

@@ -76,7 +76,7 @@ def _measurements(manifest: Manifest, path: str, claims: DeviceClaims) -> Iterat
 def _missing(claims: DeviceClaims, path: str, version: str, allowed: bool) -> Finding:
     outcome = Outcome.SKIPPED if allowed else Outcome.FAILED
     expected = f"a manifest of {claims.product} {version or '(no version reported)'}"
-    return _finding("RIM_MISSING", path, outcome, expected, ", ".join(claims.offered) or "none")
+    return _finding("RIM_MISSING", path, outcome, expected, ", ".join(rim.title for rim in claims.offered) or "none")
 
 
 def _standing(manifest: Manifest, path: str, allow_on_hold: bool) -> Iterator[Finding]:

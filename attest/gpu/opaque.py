@@ -36,9 +36,11 @@ class Opaque:
     """What a report says about its device besides measurements. Empty or None where the report has no such field.
 
     PDIs are 8 bytes each, all in the order of the certificates' serials. `nvdec0` and `protected_pcie` are the status
-    bytes 0xAA and 0x55 as True and False; `raw` holds every field as it came, by type.
+    bytes 0xAA and 0x55 as True and False; `data` is what was read, `raw` every
+    field of it as it came, by type.
     """
 
+    data: bytes
     raw: Mapping[int, bytes]
     vbios_version: str
     driver_version: str = ""
@@ -121,29 +123,25 @@ def _attached(value: bytes) -> tuple[bytes, ...]:
     return tuple(pdi for pdi in gpus if any(pdi))
 
 
-def _whole(value: bytes) -> bytes:
-    return value
-
-
-# type: (name, least and most bytes, how it is read). Without a name it is kept in `raw` alone.
-_Table = Mapping[int, tuple[str, int, int, Callable[[bytes], Any]]]
+# type: (name, least and most bytes, how it is read if not as bytes). Without a name it is kept in `raw` alone.
+_Table = Mapping[int, tuple[str, int, int, Callable[[bytes], Any] | None]]
 _GPU: _Table = {
     3: ("driver_version", 2, 32, _ended),
-    4: ("", 8, 8, _whole),  # GPU_INFO
+    4: ("", 8, 8, None),  # GPU_INFO
     6: ("vbios_version", 8, 8, _gpu_vbios),
     11: ("nvdec0", 1, 1, _status),
-    12: ("", 256, 256, _whole),  # MSRSCNT, one u32 for each block
-    13: ("", 4, 4, _whole),  # CPRINFO
-    14: ("", 4, 4, _whole),  # BOARD_ID
+    12: ("", 256, 256, None),  # MSRSCNT, one u32 for each block
+    13: ("", 4, 4, None),  # CPRINFO
+    14: ("", 4, 4, None),  # BOARD_ID
     15: ("chip_sku", 2, 16, _ended),
     16: ("", 2, 16, _ended),  # CHIP_SKU_MOD
     17: ("project", 2, 16, _ended),
     18: ("project_sku", 2, 16, _ended),
     19: ("", 1, 16, _ended),  # PROJECT_SKU_MOD
-    20: ("fwid", 48, 48, _whole),
+    20: ("fwid", 48, 48, None),
     21: ("protected_pcie", 1, 1, _status),
     22: ("switch_pdis", 18 * _PDI, 18 * _PDI, _far_ends),
-    33: ("", 2, 2, _whole),  # SYS_ENABLE_STATUS
+    33: ("", 2, 2, None),  # SYS_ENABLE_STATUS
     34: ("version", 2, 2, _number),
     35: ("chip_info", 2, 16, _ended),
     36: ("feature_flag", 2, 2, _flag),
@@ -151,11 +149,11 @@ _GPU: _Table = {
 _SWITCH: _Table = {
     4: ("gpu_pdis", 8 * _PDI + 64, 8 * _PDI + 64, _attached),  # where firmware before 96.10.55 has it
     6: ("vbios_version", 14, 14, _plain),
-    12: ("", 104, 108, _whole),  # MSRSCNT, not one for each block
-    20: ("fwid", 48, 48, _whole),
-    22: ("device_pdi", _PDI, _PDI, _whole),
-    23: ("", 2, 2, _whole),  # DISABLED_PORTS
-    24: ("", 2, 2, _whole),  # POSITION_ID
+    12: ("", 104, 108, None),  # MSRSCNT, not one for each block
+    20: ("fwid", 48, 48, None),
+    22: ("device_pdi", _PDI, _PDI, None),
+    23: ("", 2, 2, None),  # DISABLED_PORTS
+    24: ("", 2, 2, None),  # POSITION_ID
     25: ("locked", 2, 2, _locked),
     26: ("gpu_pdis", 8 * _PDI + 64, 8 * _PDI + 64, _attached),
 }
@@ -186,27 +184,26 @@ def _parse(data: bytes, table: _Table) -> Opaque:
         if kind in raw:
             raise _bad(kind, "each type once", "it occurs twice")
         raw[kind] = value
-        known = table.get(kind)
-        if known is not None:
-            _read(kind, value, known, values)
+        if kind in table:
+            name, least, most, read = table[kind]
+            if not least <= length <= most:
+                expected = f"{least} bytes" if least == most else f"{least} to {most} bytes"
+                raise _bad(kind, expected, f"{length} bytes")
+            if name in values:
+                raise _bad(kind, f"one field for {name}", "two")
+            found = _read(kind, value, read)
+            if name:
+                values[name] = found
     if "vbios_version" not in values:
         raise _bad(6, "a VBIOS version", "none")
-    return Opaque(raw=raw, **values)
+    return Opaque(data=data, raw=raw, **values)
 
 
-def _read(kind: int, value: bytes, known: tuple[str, int, int, Callable[[bytes], Any]], values: dict[str, Any]) -> None:
-    name, least, most, read = known
-    if not least <= len(value) <= most:
-        expected = f"{least} bytes" if least == most else f"{least} to {most} bytes"
-        raise _bad(kind, expected, f"{len(value)} bytes")
-    if name in values:
-        raise _bad(kind, f"one field for {name}", "two")
+def _read(kind: int, value: bytes, read: Callable[[bytes], Any] | None) -> Any:
     try:
-        found = read(value)
+        return read(value) if read else value
     except ValueError as error:
         raise _bad(kind, str(error), value) from error
-    if name:
-        values[name] = found
 
 
 def _bad(kind: int | str, expected: object, got: object) -> Malformed:

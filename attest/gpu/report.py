@@ -8,7 +8,7 @@ lengths inside say: nothing is counted from the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from attest.errors import Malformed
@@ -60,8 +60,8 @@ class Report:
     trailing: int
 
 
-def parse(data: bytes, kind: str) -> Report:
-    """The report in `data`, as a device of `kind` makes it.
+def parse(data: bytes, kind: str, known: Mapping[tuple[str, bytes], Opaque] | None = None) -> Report:
+    """The report in `data`, as a device of `kind` makes it; `known` opaque data, by kind and bytes, is not read again.
 
     Raises Malformed GPU_KIND, GPU_REPORT_LENGTH, GPU_REPORT_FORMAT, GPU_MEASUREMENTS, GPU_OPAQUE or GPU_TRAILING.
     """
@@ -88,11 +88,17 @@ def parse(data: bytes, kind: str) -> Report:
         nonce=data[_NONCE],
         measurements=_measurements(data[_RECORD:end], kind),
         responder_nonce=data[end : end + 32],
-        opaque=_PARSERS[kind](data[opaque_at:signature_at]),
+        opaque=_opaque(kind, data[opaque_at:signature_at], known),
         signed=data[:signature_at],
         signature=(int.from_bytes(signature[:48], "big"), int.from_bytes(signature[48:], "big")),
         trailing=_trailing(data[signature_at + _SIGNATURE :]),
     )
+
+
+def _opaque(kind: str, data: bytes, known: Mapping[tuple[str, bytes], Opaque] | None) -> Opaque:
+    """A device says the same of itself in report after report: what was read once is the value of these bytes."""
+    found = known.get((kind, data)) if known else None
+    return _PARSERS[kind](data) if found is None else found
 
 
 def _measurements(record: bytes, kind: str) -> tuple[bytes, ...]:

@@ -18,12 +18,13 @@ from attest.evidence import Collateral, DeviceEvidence
 from attest.finding import Finding, Outcome
 from attest.gpu.certs import VerifiedDeviceChain, authenticate
 from attest.gpu.claims import DeviceClaims, Manifest
+from attest.gpu.opaque import Opaque
 from attest.gpu.report import Report, parse
 from attest.gpu.revocation import read_statuses
 from attest.gpu.rim import VerifiedRim, verify_rim
 from attest.gpu.status import Standing, VerifiedStatus, by_issuer, check_standing
 
-__all__ = ["AuthenticDevice", "KeptDevices", "verify_device"]
+__all__ = ["AuthenticDevice", "KeptDevices", "keep", "verify_device"]
 
 _NONCE_SIZE = 32
 
@@ -36,6 +37,7 @@ class KeptDevices:
     and the match with the report are checked at every use.
     """
 
+    opaque: Mapping[tuple[str, bytes], Opaque] = field(default_factory=dict)
     chains: Mapping[bytes, VerifiedDeviceChain] = field(default_factory=dict)
     statuses: Mapping[bytes, VerifiedStatus] = field(default_factory=dict)
     rims: Mapping[bytes, VerifiedRim] = field(default_factory=dict)
@@ -47,6 +49,7 @@ class AuthenticDevice:
 
     claims: DeviceClaims
     findings: tuple[Finding, ...]
+    opaque: Opaque
     chain: VerifiedDeviceChain
     statuses: tuple[VerifiedStatus, ...]
     rims: tuple[VerifiedRim, ...]
@@ -73,7 +76,7 @@ def verify_device(
     those of the manifests is for appraisal. Raises AttestError.
     """
     kept = kept or KeptDevices()
-    report = parse(evidence.report, evidence.kind)  # 1
+    report = parse(evidence.report, evidence.kind, kept.opaque)  # 1
     chain = kept.chains.get(evidence.chain)
     if chain is None or chain.root not in anchors.nvidia or chain.family.kind != evidence.kind:
         chain = authenticate(evidence.chain, evidence.kind, anchors)  # 2
@@ -94,7 +97,22 @@ def verify_device(
     claims = _claims(report, chain, standing, judge)
     checked = _UNREVOKED if not standing.unchecked else _unchecked(standing)
     return AuthenticDevice(
-        claims=claims, findings=(*_ON_THE_WAY, checked, fwid, bound), chain=chain, statuses=statuses, rims=rims
+        claims=claims,
+        findings=(*_ON_THE_WAY, checked, fwid, bound),
+        opaque=report.opaque,
+        chain=chain,
+        statuses=statuses,
+        rims=rims,
+    )
+
+
+def keep(kept: KeptDevices, authentic: Sequence[AuthenticDevice]) -> KeptDevices:
+    """`kept` and what these devices add to it, newest last, so that a caller can drop the oldest."""
+    return KeptDevices(
+        opaque={**kept.opaque, **{(each.claims.kind, each.opaque.data): each.opaque for each in authentic}},
+        chains={**kept.chains, **{each.chain.pem: each.chain for each in authentic}},
+        statuses={**kept.statuses, **{status.der: status for each in authentic for status in each.statuses}},
+        rims={**kept.rims, **{rim.data: rim for each in authentic for rim in each.rims}},
     )
 
 
@@ -110,7 +128,7 @@ def _rims(offered: Sequence[bytes], anchors: Anchors, kept: KeptDevices) -> tupl
 class _Manifests:
     """Step 8: those of a product and version, as long as they may be used."""
 
-    rims: Sequence[VerifiedRim]
+    rims: tuple[VerifiedRim, ...]
     statuses: Mapping[bytes, Sequence[VerifiedStatus]]
     now: datetime
     required: bool
@@ -119,8 +137,9 @@ class _Manifests:
         """The usable ones, newest first; raises what is wrong with the first if there are some and none is usable."""
         usable: list[Manifest] = []
         first: AttestError | None = None
+        version = version.upper()
         for rim in self.rims:
-            if (rim.edition, rim.product, rim.version.upper()) == (edition, product, version.upper()):
+            if rim.version.upper() == version and rim.product == product and rim.edition == edition:
                 try:
                     rim.window.check(self.now, path="rim", of="RIM")
                     standing = check_standing(
@@ -132,7 +151,9 @@ class _Manifests:
                 usable.append(Manifest(rim=rim, standing=standing))
         if not usable and first is not None:
             raise first
-        return tuple(sorted(usable, key=lambda each: each.rim.window.links[0].not_before, reverse=True))
+        if len(usable) > 1:
+            usable.sort(key=lambda each: each.rim.window.links[0].not_before, reverse=True)
+        return tuple(usable)
 
 
 def _check_firmware(report: Report, chain: VerifiedDeviceChain) -> Finding:
@@ -186,7 +207,7 @@ def _claims(report: Report, chain: VerifiedDeviceChain, standing: Standing, judg
         standing=standing,
         driver_manifests=judge.of(family.edition, product, driver) if driver else (),
         vbios_manifests=judge.of(family.edition, product, opaque.vbios_version),
-        offered=tuple(rim.title for rim in judge.rims),
+        offered=judge.rims,
         trailing=report.trailing,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.bench.append import append_share, latency_at_half_load
 from tests.bench.audit import bench_audit
+from tests.bench.gpu import bench_gpu
 from tests.bench.release import bench
 from tests.bench.snp import bench_snp
 
@@ -12,6 +13,8 @@ def main() -> None:
     print(f"release      {bench()}")
     for name, figure in bench_snp().items():
         print(f"snp          {name}: {figure}")
+    for name, figure in bench_gpu().items():
+        print(f"gpu          {name}: {figure}")
     share, rate = append_share()
     print(f"append       {share:.1%} of the CPU of a release, {rate:.0f} releases per CPU second")
     offered, median, p99 = latency_at_half_load()

@@ -10,7 +10,7 @@ from attest.evidence import Collateral, DeviceEvidence
 from attest.finding import Finding, Outcome
 from attest.gpu.appraise import appraise_devices
 from attest.gpu.profile import GpuProfile
-from attest.gpu.verify import AuthenticDevice, KeptDevices, verify_device
+from attest.gpu.verify import AuthenticDevice, KeptDevices, keep, verify_device
 from tests.makers.nvidia import Device, Nvidia, mint
 from tests.makers.nvidia_rim import manifests
 
@@ -63,11 +63,7 @@ def judge(
 
 def kept_of(*authentic: AuthenticDevice) -> KeptDevices:
     """What is worth keeping of these."""
-    return KeptDevices(
-        chains={each.chain.pem: each.chain for each in authentic},
-        statuses={status.der: status for each in authentic for status in each.statuses},
-        rims={rim.data: rim for each in authentic for rim in each.rims},
-    )
+    return keep(KeptDevices(), authentic)
 
 
 def failed(devices: Sequence[Device], profile: dict[str, object]) -> list[Finding]:
