@@ -2,8 +2,9 @@
 
 Roots (AMD's ARK by product, Intel's SGX Root CA) are pinned as public keys: SHA-256 of the DER SubjectPublicKeyInfo. A
 re-issued certificate of the same key is the same root; the same name with another key is none. `certificate_sha256`
-says which certificate the key was read from and is for people: it is not compared. NVIDIA's two roots are pinned as
-name and whole key, with which the last link of a chain is checked.
+says which certificate the key was read from; it decides nothing, but spares Intel's root the check of its signature
+over itself if it is that very certificate. NVIDIA's two roots are pinned as name and whole key, with which the last
+link of a chain is checked.
 """
 
 from __future__ import annotations

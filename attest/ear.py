@@ -43,12 +43,25 @@ _CLAIM_OF: Mapping[str, str] = {
     "TCB_": "hardware",
     "FW_": "hardware",
     "MITIGATION_": "hardware",
+    "POLICY_PLATFORM": "hardware",
+    "POLICY_PLATFORM_INSTANCE": "instance-identity",
+    "POLICY_PPID": "instance-identity",
+    "POLICY_FMSPC": "hardware",
+    "POLICY_MR_TD": "executables",
+    "POLICY_MR_SEAM": "executables",
+    "POLICY_RTMR": "executables",
+    "TD_DEBUG": "runtime-opaque",
+    "TD_MIGRATABLE": "runtime-opaque",
+    "TD_SERVICE_TD": "runtime-opaque",
+    "TD_SEPT_VE": "runtime-opaque",
     "POLICY_DEBUG": "runtime-opaque",
     "POLICY_MIGRATE_MA": "runtime-opaque",
 }
 _PASSED: Mapping[str, int] = {"executables": _APPROVED_BOOT}
 # An old TCB is genuine hardware with known weaknesses, which AR4SI tells apart from hardware that is not genuine.
 _FAILED: Mapping[str, int] = {"hardware": _UNSAFE_HARDWARE}
+# A TCB that its vendor revoked, and a platform that nobody asked about, are more than a known weakness.
+_WORSE = frozenset({"TCB_REVOKED", "POLICY_PLATFORM"})
 
 
 class Status(enum.IntEnum):
@@ -85,7 +98,10 @@ def vector_of(findings: Sequence[Finding]) -> Vector:
         if finding.outcome is Outcome.SKIPPED:
             continue
         failed = finding.outcome is Outcome.FAILED
-        value = _FAILED.get(claim, _CONTRAINDICATED) if failed else _PASSED.get(claim, _AFFIRMING)
+        if failed:
+            value = _CONTRAINDICATED if finding.check in _WORSE else _FAILED.get(claim, _CONTRAINDICATED)
+        else:
+            value = _PASSED.get(claim, _AFFIRMING)
         values[claim] = max(values[claim], value)
     return Vector(claims=tuple(values.items()))
 

@@ -7,36 +7,20 @@ type, so that it can stand nowhere that `Verified` is asked for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from attest.anchors import Anchors
-from attest.azure.verify import verify_azure_snp
 from attest.errors import Malformed, NotBound
-from attest.evidence import AzureEvidence, Collateral, CpuEvidence, SnpEvidence
+from attest.evidence import AzureEvidence, Collateral, CpuEvidence
 from attest.finding import Finding, Outcome
 from attest.profile import Claims
-from attest.snp.certs import VerifiedChain
-from attest.snp.crl import VerifiedCrl
-from attest.snp.verify import verify_snp
+from attest.proven import VERIFIERS, Given, Kept, Proven
 
 __all__ = ["Inspected", "Kept", "Revocation", "Verified", "inspect_without_binding", "verify"]
 
 Revocation = Literal["required", "optional"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What was verified and does not depend on time, report or challenge. The caller may keep it and pass it in again.
-
-    Only signatures over byte-identical certificates and lists are spared by it: validity, revocation and the match with
-    the report are checked at every use, so that the verdict is the same with it and without.
-    """
-
-    chains: tuple[VerifiedChain, ...] = ()
-    crls: tuple[VerifiedCrl, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,26 +126,6 @@ def _check_report_data(claims: Claims, expected: bytes) -> Finding:
     return _BOUND
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _With:
-    """Everything but the evidence."""
-
-    collateral: Collateral
-    anchors: Anchors
-    now: datetime
-    revocation_required: bool
-    kept: Kept
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Proven:
-    """Authentic claims of whichever platform, not yet bound to anything."""
-
-    claims: Claims
-    findings: tuple[Finding, ...]
-    kept: Kept
-
-
 def _authenticate(
     evidence: CpuEvidence | AzureEvidence,
     collateral: Collateral,
@@ -169,18 +133,18 @@ def _authenticate(
     now: datetime,
     revocation: Revocation,
     kept: Kept | None,
-) -> _Proven:
+) -> Proven:
     if now.utcoffset() is None:
         raise Malformed("NOW_UNZONED", "now", expected="a time with its zone", got=now.isoformat())
     if revocation not in ("required", "optional"):
         raise Malformed("REVOCATION_MODE", "revocation", expected="required or optional", got=revocation)
-    verifier = _VERIFIERS.get(type(evidence))
+    verifier = VERIFIERS.get(type(evidence))
     if verifier is None:
-        expected = ", ".join(kind.__name__ for kind in _VERIFIERS)
+        expected = ", ".join(kind.__name__ for kind in VERIFIERS)
         raise Malformed("UNSUPPORTED_EVIDENCE", "evidence", expected=expected, got=type(evidence).__name__)
     return verifier(
         evidence,
-        _With(
+        Given(
             collateral=collateral,
             anchors=anchors,
             now=now,
@@ -188,41 +152,3 @@ def _authenticate(
             kept=kept or Kept(),
         ),
     )
-
-
-def _snp(evidence: SnpEvidence, given: _With) -> _Proven:
-    found = verify_snp(
-        evidence,
-        given.collateral,
-        given.anchors,
-        now=given.now,
-        revocation_required=given.revocation_required,
-        chains=given.kept.chains,
-        crls=given.kept.crls,
-    )
-    return _Proven(
-        claims=Claims(platform="snp", simulated=found.claims.simulated, snp=found.claims),
-        findings=found.findings,
-        kept=Kept(chains=(found.chain,), crls=found.crls),
-    )
-
-
-def _azure(evidence: AzureEvidence, given: _With) -> _Proven:
-    found = verify_azure_snp(
-        evidence,
-        given.collateral,
-        given.anchors,
-        now=given.now,
-        revocation_required=given.revocation_required,
-        chains=given.kept.chains,
-        crls=given.kept.crls,
-    )
-    simulated = found.claims.simulated
-    return _Proven(
-        claims=Claims(platform="azure-snp", simulated=simulated, snp=found.claims, paravisor=found.paravisor),
-        findings=found.findings,
-        kept=Kept(chains=(found.chain,), crls=found.crls),
-    )
-
-
-_VERIFIERS: Mapping[type, Callable[[Any, _With], _Proven]] = {SnpEvidence: _snp, AzureEvidence: _azure}

@@ -1,9 +1,10 @@
 """The one door to X.509: certificates and revocation lists come in as bytes and leave as values, or as Malformed.
 
 Source: RFC 5280. AMD's rules beside it: RSASSA-PSS with SHA-384, MGF1-SHA-384 and salt 48 for every signature, and
-serial 0 on every VCEK and VLEK. RFC 5280 forbids that serial, `cryptography` warns about it and announces an error;
-warnings are kept inside this door, and a canary in the tests sounds on the day that one becomes an error. No chain is
-built here and no clock is read; `cryptography.x509.verification` does both and refuses AMD's chains.
+serial 0 on every VCEK and VLEK. Intel's: ECDSA over P-256 with SHA-256 for every signature. RFC 5280 forbids serial 0,
+`cryptography` warns about it and announces an error; warnings are kept inside this door, and a canary in the tests
+sounds on the day that one becomes an error. No chain is built here and no clock is read;
+`cryptography.x509.verification` does both and refuses AMD's chains.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 
+from attest import der
+from attest.ecdsa import verify_p256
 from attest.errors import Malformed, NotAuthentic
 
 __all__ = ["Certificate", "RevocationList", "load_certificate", "load_pem_or_der", "load_revocation_list"]
@@ -61,6 +65,14 @@ class Certificate:
     duplicate: str | None
     handle: x509.Certificate = field(repr=False, compare=False)
 
+    def check_issued_by_p256(self, issuer: Certificate, *, path: str) -> None:
+        """As `check_issued_by`, for Intel's ECDSA over P-256 with SHA-256."""
+        if self.issuer != issuer.subject:
+            raise NotAuthentic(
+                "CHAIN_SIGNATURE", path, expected=f"issued by {self.issuer_common_name}", got=issuer.common_name
+            )
+        _check_p256(self.handle, self.handle.tbs_certificate_bytes, issuer, "CHAIN_SIGNATURE", path)
+
     def check_issued_by(self, issuer: Certificate, *, path: str) -> None:
         """Returns if the names match and `issuer` signed it by RSA-PSS; else raises NotAuthentic CHAIN_SIGNATURE."""
         if not _is_amd_pss(self.handle):
@@ -86,6 +98,10 @@ class RevocationList:
     critical: tuple[str, ...]
     handle: x509.CertificateRevocationList = field(repr=False, compare=False)
 
+    def check_signed_by_p256(self, issuer: Certificate, *, path: str) -> None:
+        """As `check_signed_by`, for Intel's ECDSA over P-256 with SHA-256."""
+        _check_p256(self.handle, self.handle.tbs_certlist_bytes, issuer, "CRL_SIGNATURE", path)
+
     def check_signed_by(self, issuer: Certificate, *, path: str) -> None:
         """Returns if `issuer`'s RSA key signed it by PSS; else raises NotAuthentic CRL_SIGNATURE."""
         key = issuer.handle.public_key()
@@ -105,8 +121,10 @@ def load_certificate(data: bytes, *, path: str) -> Certificate:
         raise Malformed("CERT_MALFORMED", path, expected=f"at most {_MAX_CERTIFICATE} bytes", got=f"{len(data)} bytes")
     try:
         with warnings.catch_warnings(action="ignore"):
-            load = x509.load_pem_x509_certificate if data.startswith(_PEM) else x509.load_der_x509_certificate
-            return _certificate(load(data))
+            if data.startswith(_PEM):
+                found = x509.load_pem_x509_certificate(data)
+                return _certificate(found, found.public_bytes(Encoding.DER))
+            return _certificate(x509.load_der_x509_certificate(data), data)
     except _FOREIGN as error:
         raise Malformed("CERT_MALFORMED", path, expected="an X.509 certificate", got=str(error)) from error
 
@@ -153,52 +171,85 @@ def _is_amd_pss(signed: x509.Certificate | x509.CertificateRevocationList) -> bo
         return False
 
 
-def _certificate(found: x509.Certificate) -> Certificate:
-    spki = found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+_Signed = x509.Certificate | x509.CertificateRevocationList
+
+
+def _check_p256(signed: _Signed, message: bytes, issuer: Certificate, check: str, path: str) -> None:
+    if signed.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
+        raise NotAuthentic(check, path, expected="ECDSA with SHA-256", got=signed.signature_algorithm_oid.dotted_string)
+    try:
+        r, s = decode_dss_signature(signed.signature)
+    except ValueError as error:
+        raise NotAuthentic(check, path, expected="a signature in DER", got=str(error)) from error
+    verify_p256(issuer.spki, message, r, s, check=check, path=path)
+
+
+def _certificate(found: x509.Certificate, whole: bytes) -> Certificate:
     duplicate: str | None = None
     try:
         extensions = tuple(found.extensions)
     except x509.DuplicateExtension as error:
         extensions, duplicate = (), error.oid.dotted_string
-    values = {e.oid: e.value for e in extensions}
-    constraints = values.get(ExtensionOID.BASIC_CONSTRAINTS)
-    usage = values.get(ExtensionOID.KEY_USAGE)
+    constraints, usage, others, critical = None, None, {}, []
+    for extension in extensions:
+        value, oid = extension.value, extension.oid.dotted_string
+        if isinstance(value, x509.BasicConstraints):
+            constraints = value
+        elif isinstance(value, x509.KeyUsage):
+            usage = value
+        elif isinstance(value, x509.UnrecognizedExtension):
+            others[oid] = value.value
+        if extension.critical and oid not in _KNOWN_CRITICAL:
+            critical.append(oid)
+    issuer, subject, spki = _tbs_parts(whole)
     return Certificate(
-        der=_whole_bytes(found.public_bytes(Encoding.DER), found.signature),
+        der=_whole_bytes(whole, found.signature),
         serial=found.serial_number,
-        subject=found.subject.public_bytes(),
-        issuer=found.issuer.public_bytes(),
+        subject=subject,
+        issuer=issuer,
         common_name=_common_name(found.subject),
         issuer_common_name=_common_name(found.issuer),
         not_before=found.not_valid_before_utc,
         not_after=found.not_valid_after_utc,
         spki=spki,
         spki_sha256=hashlib.sha256(spki).digest(),
-        is_ca=isinstance(constraints, x509.BasicConstraints) and constraints.ca,
-        path_length=constraints.path_length if isinstance(constraints, x509.BasicConstraints) else None,
-        signs_certificates=isinstance(usage, x509.KeyUsage) and usage.key_cert_sign,
-        extensions={
-            e.oid.dotted_string: e.value.value for e in extensions if isinstance(e.value, x509.UnrecognizedExtension)
-        },
-        critical=tuple(
-            e.oid.dotted_string for e in extensions if e.critical and e.oid.dotted_string not in _KNOWN_CRITICAL
-        ),
+        is_ca=constraints is not None and constraints.ca,
+        path_length=constraints.path_length if constraints is not None else None,
+        signs_certificates=usage is not None and usage.key_cert_sign,
+        extensions=others,
+        critical=tuple(critical),
         duplicate=duplicate,
         handle=found,
     )
+
+
+def _tbs_parts(whole: bytes) -> tuple[bytes, bytes, bytes]:
+    """Issuer, subject and SubjectPublicKeyInfo of a version 3 certificate, DER as it stands (RFC 5280 section 4.1)."""
+    content = der.items(der.items(whole)[0][1])[0][1]
+    parts = [content[at:stop] for _, at, _, stop in der.elements(content)]
+    if len(parts) < 7:
+        raise ValueError("a certificate that is not of version 3")
+    return parts[3], parts[5], parts[6]
 
 
 def _revocation_list(data: bytes, found: x509.CertificateRevocationList) -> RevocationList:
     _whole_bytes(found.public_bytes(Encoding.DER), found.signature)
     return RevocationList(
         der=data,
-        issuer=found.issuer.public_bytes(),
+        issuer=_crl_issuer(found.tbs_certlist_bytes),
         this_update=found.last_update_utc,
         next_update=found.next_update_utc,
         serials=frozenset(revoked.serial_number for revoked in found),
         critical=tuple(e.oid.dotted_string for e in found.extensions if e.critical),
         handle=found,
     )
+
+
+def _crl_issuer(tbs: bytes) -> bytes:
+    """The issuer, DER as it stands; version 2 says so first (RFC 5280 section 5.1)."""
+    content = der.items(tbs)[0][1]
+    parts = [(tag, content[at:stop]) for tag, at, _, stop in der.elements(content)]
+    return parts[2 if parts[0][0] == der.INTEGER else 1][1]
 
 
 def _common_name(name: x509.Name) -> str:

@@ -9,31 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from attest.anchors import AmdRoot, Anchors
 from attest.errors import AttestError, Malformed, NotAuthentic
+from attest.path import Link, check_roles, link_of
 from attest.snp import vek
 from attest.snp.claims import SigningKey
 from attest.snp.vek import Vek
 from attest.x509 import Certificate, load_certificate
 
-__all__ = ["Candidates", "Link", "VerifiedChain", "authenticate", "check_count", "leaves", "verify_issuers"]
+__all__ = ["Candidates", "VerifiedChain", "authenticate", "check_count", "leaves", "verify_issuers"]
 
 _MAX_OFFERED = 32
 _ISSUER_NAME = {SigningKey.VCEK: "SEV-{}", SigningKey.VLEK: "SEV-VLEK-{}"}
 _NAMES = {SigningKey.VCEK: ("vcek", "ask", "ark"), SigningKey.VLEK: ("vlek", "asvk", "ark")}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """One certificate of a chain, as far as it is needed again: its bytes, serial and validity."""
-
-    name: str
-    der: bytes
-    serial: int
-    not_before: datetime
-    not_after: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,14 +136,11 @@ def _chain(parsed: Vek, certificates: tuple[Certificate, Certificate, Certificat
     names = _NAMES[parsed.kind]
     root = _pinned(intermediate, authority, names, anchors)
     leaf.check_issued_by(intermediate, path=names[0])
-    _check_roles(certificates, names)
+    check_roles(certificates, names)
     _check_issuer_name(intermediate, parsed.kind, root)
     if parsed.product != root.product:
         raise NotAuthentic("PRODUCT_MISMATCH", f"{names[0]}.productName", expected=root.product, got=parsed.product)
-    links = [
-        Link(name=name, der=c.der, serial=c.serial, not_before=c.not_before, not_after=c.not_after)
-        for name, c in zip(names, certificates, strict=True)
-    ]
+    links = [link_of(c, name) for name, c in zip(names, certificates, strict=True)]
     return VerifiedChain(root=root, vek=parsed, links=(links[0], links[1], links[2]), authority=authority)
 
 
@@ -162,7 +148,7 @@ def verify_issuers(intermediate: Certificate, authority: Certificate, kind: Sign
     """The pinned root of an intermediate of `kind` and its ARK, without a leaf. Raises NotAuthentic."""
     names = _NAMES[kind]
     root = _pinned(intermediate, authority, names, anchors)
-    _check_roles((intermediate, authority), names[1:], above=1)
+    check_roles((intermediate, authority), names[1:], lowest=1)
     _check_issuer_name(intermediate, kind, root)
     return root
 
@@ -186,22 +172,3 @@ def _check_issuer_name(intermediate: Certificate, kind: SigningKey, root: AmdRoo
         others = [pattern.format(root.product) for k, pattern in _ISSUER_NAME.items() if k is not kind]
         check = "VEK_TYPE_MISMATCH" if intermediate.common_name in others else "CHAIN_SUBJECT"
         raise NotAuthentic(check, _NAMES[kind][1], expected=expected, got=intermediate.common_name)
-
-
-def _check_roles(certificates: Sequence[Certificate], names: Sequence[str], *, above: int = 0) -> None:
-    """RFC 5280 sections 4.2.1.3 and 4.2.1.9: who may issue, how deep, and nothing critical that is not understood.
-
-    The first of `certificates` stands `above` the leaf.
-    """
-    for depth, (certificate, name) in enumerate(zip(certificates, names, strict=True), above):
-        if certificate.duplicate or certificate.critical:
-            got = certificate.duplicate or ", ".join(certificate.critical)
-            raise NotAuthentic("CERT_EXTENSIONS", name, expected="each once, none unknown that is critical", got=got)
-        if certificate.is_ca != (depth > 0):
-            raise NotAuthentic("CERT_NOT_CA", f"{name}.ca", expected=depth > 0, got=certificate.is_ca)
-        if depth and not certificate.signs_certificates:
-            raise NotAuthentic("CERT_NOT_CA", f"{name}.key_usage", expected="keyCertSign", got="not set")
-        if depth and certificate.path_length is not None and certificate.path_length < depth - 1:
-            raise NotAuthentic(
-                "CERT_NOT_CA", f"{name}.path_length", expected=f"at least {depth - 1}", got=certificate.path_length
-            )

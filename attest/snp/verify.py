@@ -16,6 +16,7 @@ from attest.ecdsa import verify_p384
 from attest.errors import AttestError, NotAuthentic
 from attest.evidence import Collateral, SnpEvidence
 from attest.finding import Finding, Outcome
+from attest.path import check_valid
 from attest.snp import certs, tcb, vek
 from attest.snp.certs import Candidates, VerifiedChain
 from attest.snp.claims import SigningKey, SnpClaims
@@ -107,7 +108,7 @@ class _Judge:
         """The claims, if the report was signed by the chain's key and nothing speaks against the chain at `now`."""
         report = self.report
         matching = _check_product(chain, report), _check_tcb(chain, report), _check_chip(chain, report)  # 3
-        valid = _check_validity(chain, self.now)  # 4
+        check_valid(chain.links, self.now)  # 4
         lists = relevant(self.crls, chain, self.known)  # 5
         unrevoked = check_not_revoked(chain, lists, self.now, required=self.required, offered=len(self.crls))
         verify_p384(
@@ -117,7 +118,7 @@ class _Judge:
             claims=claims_of(
                 report, product=chain.root.product, csp_id=chain.vek.csp_id, simulated=chain.root.simulated
             ),
-            findings=(*_ON_THE_WAY, *matching, valid, unrevoked, _SIGNED),
+            findings=(*_ON_THE_WAY, *matching, _VALID, unrevoked, _SIGNED),
             chain=chain,
             crls=lists,
         )
@@ -144,18 +145,6 @@ _NO_CPUID = _finding("PRODUCT_MISMATCH", "report.cpuid", Outcome.SKIPPED, "CPUID
 _SAME_TCB = _passed("TCB_EXT_MISMATCH", "report.reported_tcb", "the TCB of the certificate", "the same")
 _SAME_CHIP = _passed("CHIP_ID_MISMATCH", "report.chip_id", "the HWID of the certificate", "the same")
 _NO_CHIP = _finding("CHIP_ID_MISMATCH", "report.chip_id", Outcome.SKIPPED, "a HWID", "none in a VLEK")
-
-
-def _check_validity(chain: VerifiedChain, now: datetime) -> Finding:
-    """RFC 5280 section 4.1.2.5: both ends are inside."""
-    for link in chain.links:
-        if now < link.not_before:
-            expected, got = f"valid at {now.isoformat()}", f"from {link.not_before.isoformat()}"
-            raise NotAuthentic("CERT_NOT_YET_VALID", link.name, expected=expected, got=got)
-        if now > link.not_after:
-            expected, got = f"valid at {now.isoformat()}", f"until {link.not_after.isoformat()}"
-            raise NotAuthentic("CERT_EXPIRED", link.name, expected=expected, got=got)
-    return _VALID
 
 
 def _check_product(chain: VerifiedChain, report: Report) -> Finding:

@@ -16,7 +16,8 @@ __all__ = ["appraise_tdx"]
 
 _X87_SSE = 0b11
 _NONE = bytes(48)
-_HARMLESS = frozenset({"sept_ve_disable"})
+# Each of these has a check of its own.
+_JUDGED_APART = frozenset({"sept_ve_disable", "migratable", "debug", "hgs_plus_prof", "perf_prof", "pmt_prof"})
 Rule = Callable[[TdxClaims, TdxProfile], Iterator[Finding]]
 
 
@@ -63,7 +64,7 @@ def _guest(claims: TdxClaims, profile: TdxProfile) -> Iterator[Finding]:
     check, path, is_set = "TD_SEPT_VE", "report.td_attributes.sept_ve_disable", "sept_ve_disable" in names
     required = profile.require_sept_ve_disable
     yield _judged(check, path, is_set, 1, int(is_set)) if required else _skipped(check, path, int(is_set))
-    refused = names - profile.allow_attributes - _HARMLESS - {"migratable"}
+    refused = names - profile.allow_attributes - _JUDGED_APART
     allowed = ", ".join(sorted(profile.allow_attributes)) or "none"
     got = ", ".join(sorted(names)) or "none"
     yield _judged("TD_ATTRIBUTES", "report.td_attributes", not refused, f"among {allowed}", got)

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from attest.tdx.events import Event
 
-__all__ = ["PckIdentity", "TcbPart", "TcbStatus", "TcbVerdict", "TdAttributes", "TdxClaims"]
+__all__ = ["PckIdentity", "SgxClaims", "TcbPart", "TcbStatus", "TcbVerdict", "TdAttributes", "TdxClaims"]
 
 # TD ATTRIBUTES by bit. 7:0 are the group TUD, "TD under debug": with any of them set the host may look inside.
 _UNDER_DEBUG = 0xFF
@@ -116,6 +116,37 @@ class PckIdentity:
     dynamic_platform: bool | None
     cached_keys: bool | None
     smt_enabled: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SgxClaims:
+    """What an enclave's report says, once its quote is authentic. No key is released to an enclave; people look at it.
+
+    `signed_bytes` is the SHA-256 of what the quote's signature covers.
+    """
+
+    quote_version: int
+    simulated: bool
+    attributes: bytes
+    mrenclave: bytes
+    mrsigner: bytes
+    isvprodid: int
+    isvsvn: int
+    configid: bytes
+    report_data: bytes
+    pck: PckIdentity
+    tcb_verdict: TcbVerdict
+    signed_bytes: bytes
+
+    @property
+    def debug(self) -> bool:
+        """ATTRIBUTES.DEBUG: the host may look inside."""
+        return bool(self.attributes[0] & 2)
+
+    @property
+    def initialised(self) -> bool:
+        """ATTRIBUTES.INIT."""
+        return bool(self.attributes[0] & 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

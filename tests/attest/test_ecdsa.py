@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attest import ecdsa
-from attest.ecdsa import ORDER, is_p384_spki, verify_p384
+from attest.ecdsa import ORDER, is_p256_spki, is_p384_spki, spki_of_p256, verify_p256, verify_p384
 from tests.attest.refusal import refused
 
 KEY = ec.generate_private_key(ec.SECP384R1())
@@ -30,7 +30,7 @@ SPKI = _spki(KEY)
 DIGEST = hashlib.sha384(MESSAGE).digest()
 GOOD = encode_dss_signature(R, S)
 AWS = ecdsa._verifies is ecdsa._with_awscrt
-BACKENDS: dict[str, Callable[[bytes, bytes, bytes], bool]] = {
+BACKENDS: dict[str, Callable[[bytes, bytes, bytes, SHA256 | SHA384], bool]] = {
     "cryptography": ecdsa._with_cryptography,
     **({"awscrt": ecdsa._with_awscrt} if AWS else {}),
 }
@@ -63,7 +63,7 @@ CASES: dict[str, tuple[bytes, bytes, bytes, bool]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_both_backends_agree(backend: str, case: str) -> None:
     spki, digest, signature, expected = CASES[case]
-    assert BACKENDS[backend](spki, digest, signature) is expected
+    assert BACKENDS[backend](spki, digest, signature, SHA384()) is expected
 
 
 @pytest.mark.skipif(not AWS, reason="awscrt is not installed")
@@ -71,7 +71,8 @@ def test_both_backends_agree(backend: str, case: str) -> None:
 @given(st.binary(min_size=0, max_size=110), st.integers(0, ORDER + 1), st.integers(0, ORDER + 1))
 def test_backends_agree_on_anything(noise: bytes, r: int, s: int) -> None:
     for signature in (noise, encode_dss_signature(r, s), encode_dss_signature(R, s)):
-        assert ecdsa._with_awscrt(SPKI, DIGEST, signature) is ecdsa._with_cryptography(SPKI, DIGEST, signature)
+        openssl = ecdsa._with_cryptography(SPKI, DIGEST, signature, SHA384())
+        assert ecdsa._with_awscrt(SPKI, DIGEST, signature, SHA384()) is openssl
 
 
 def test_a_good_signature_returns_nothing_and_any_other_raises() -> None:
@@ -102,7 +103,7 @@ def test_a_genuine_signature_by_a_key_on_another_curve_is_none() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     r, s = decode_dss_signature(key.sign(MESSAGE, ec.ECDSA(SHA384())))
     for backend in BACKENDS.values():
-        assert backend(_spki(key), DIGEST, encode_dss_signature(r, s))
+        assert backend(_spki(key), DIGEST, encode_dss_signature(r, s), SHA384())
     with refused("SIGNATURE"):
         verify_p384(_spki(key), MESSAGE, r, s, check="SIGNATURE", path="it")
 
@@ -110,3 +111,40 @@ def test_a_genuine_signature_by_a_key_on_another_curve_is_none() -> None:
 def test_the_form_of_a_key() -> None:
     assert is_p384_spki(SPKI)
     assert not is_p384_spki(SPKI[:-1])
+
+
+P256 = ec.generate_private_key(ec.SECP256R1())
+POINT = P256.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+R256, S256 = decode_dss_signature(P256.sign(MESSAGE, ec.ECDSA(SHA256())))
+N256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+# name: (the 64 bytes of a point, r, s)
+NOT_P256: dict[str, tuple[bytes, int, int]] = {
+    "another message's": (POINT, *decode_dss_signature(P256.sign(b"other", ec.ECDSA(SHA256())))),
+    "by SHA-384": (POINT, *decode_dss_signature(P256.sign(MESSAGE, ec.ECDSA(SHA384())))),
+    "r is 0": (POINT, 0, S256),
+    "s is n": (POINT, R256, N256),
+    "r + n": (POINT, R256 + N256, S256),
+    "swapped": (POINT, S256, R256),
+    "a point that is not on the curve": (POINT[:-1] + bytes([POINT[-1] ^ 1]), R256, S256),
+    "the point 0, 0": (bytes(64), R256, S256),
+    "half a point": (POINT[:32], R256, S256),
+    "a point of P-384": (SPKI[-96:], R256, S256),
+}
+
+
+def test_p256() -> None:
+    assert spki_of_p256(POINT) == _spki(P256)
+    assert is_p256_spki(_spki(P256))
+    assert not is_p256_spki(SPKI)
+    verify_p256(_spki(P256), MESSAGE, R256, S256, check="SIGNATURE", path="it")
+    verify_p256(_spki(P256), MESSAGE, R256, N256 - S256, check="SIGNATURE", path="it")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("case", NOT_P256)
+def test_what_is_no_signature_by_p256(case: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    point, r, s = NOT_P256[case]
+    monkeypatch.setattr(ecdsa, "_verifies", BACKENDS[backend])
+    with refused("SIGNATURE"):
+        verify_p256(spki_of_p256(point), MESSAGE, r, s, check="SIGNATURE", path="it")

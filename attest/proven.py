@@ -1,0 +1,135 @@
+"""Evidence of every kind, proven authentic by the room that knows it, and claims that no longer say which it was.
+
+One line of `VERIFIERS` for each kind; a kind without a line is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from attest.anchors import Anchors
+from attest.azure.verify import verify_azure_snp
+from attest.errors import Malformed
+from attest.evidence import AzureEvidence, Collateral, SnpEvidence, TdxEvidence
+from attest.finding import Finding, Outcome
+from attest.profile import Claims
+from attest.snp.certs import VerifiedChain
+from attest.snp.crl import VerifiedCrl
+from attest.snp.verify import verify_snp
+from attest.tdx.chain import VerifiedChain as PckChain
+from attest.tdx.claims import TdxClaims
+from attest.tdx.collateral import VerifiedCollateral
+from attest.tdx.eventlog import verify_event_log
+from attest.tdx.verify import verify_quote
+
+__all__ = ["VERIFIERS", "Given", "Kept", "Proven"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What was verified and does not depend on time, report or challenge. The caller may keep it and pass it in again.
+
+    Only signatures over byte-identical certificates and lists are spared by it: validity, revocation and the match with
+    the report are checked at every use, so that the verdict is the same with it and without.
+    """
+
+    chains: tuple[VerifiedChain, ...] = ()
+    crls: tuple[VerifiedCrl, ...] = ()
+    pck_chains: tuple[PckChain, ...] = ()
+    tdx: tuple[VerifiedCollateral, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Everything but the evidence."""
+
+    collateral: Collateral
+    anchors: Anchors
+    now: datetime
+    revocation_required: bool
+    kept: Kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proven:
+    """Authentic claims of whichever platform, not yet bound to anything."""
+
+    claims: Claims
+    findings: tuple[Finding, ...]
+    kept: Kept
+
+
+def _snp(evidence: SnpEvidence, given: Given) -> Proven:
+    found = verify_snp(
+        evidence,
+        given.collateral,
+        given.anchors,
+        now=given.now,
+        revocation_required=given.revocation_required,
+        chains=given.kept.chains,
+        crls=given.kept.crls,
+    )
+    return Proven(
+        claims=Claims(platform="snp", simulated=found.claims.simulated, snp=found.claims),
+        findings=found.findings,
+        kept=Kept(chains=(found.chain,), crls=found.crls),
+    )
+
+
+def _azure(evidence: AzureEvidence, given: Given) -> Proven:
+    found = verify_azure_snp(
+        evidence,
+        given.collateral,
+        given.anchors,
+        now=given.now,
+        revocation_required=given.revocation_required,
+        chains=given.kept.chains,
+        crls=given.kept.crls,
+    )
+    simulated = found.claims.simulated
+    return Proven(
+        claims=Claims(platform="azure-snp", simulated=simulated, snp=found.claims, paravisor=found.paravisor),
+        findings=found.findings,
+        kept=Kept(chains=(found.chain,), crls=found.crls),
+    )
+
+
+def _tdx(evidence: TdxEvidence, given: Given) -> Proven:
+    found = verify_quote(
+        evidence.quote,
+        given.collateral.tdx,
+        given.anchors,
+        now=given.now,
+        revocation_required=given.revocation_required,
+        chains=given.kept.pck_chains,
+        kept=given.kept.tdx,
+    )
+    if not isinstance(found.claims, TdxClaims):
+        raise Malformed("TEE_TYPE", "quote.header.tee_type", expected="0x81, TDX", got="0, SGX")
+    claims, findings = found.claims, found.findings
+    if evidence.event_log:
+        claims = replace(claims, events=verify_event_log(evidence.event_log, claims.rtmrs))
+        findings = (*findings, _REPLAYED)
+    return Proven(
+        claims=Claims(platform="tdx", simulated=claims.simulated, tdx=claims),
+        findings=findings,
+        kept=Kept(pck_chains=(found.chain,), tdx=(found.collateral,)),
+    )
+
+
+_REPLAYED = Finding(
+    check="EVENTLOG_RTMR_MISMATCH",
+    path="event_log",
+    outcome=Outcome.PASSED,
+    expected="a log that adds up to the RTMRs",
+    got="one",
+)
+
+VERIFIERS: Mapping[type, Callable[[Any, Given], Proven]] = {
+    SnpEvidence: _snp,
+    AzureEvidence: _azure,
+    TdxEvidence: _tdx,
+}

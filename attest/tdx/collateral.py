@@ -1,0 +1,180 @@
+"""From what Intel publishes to what can be judged by: signatures, chains and forms verified, once.
+
+Source: Intel "PCS API" version 4. What depends on the time (validity of every certificate, list and document) and on
+the platform (revocation) is checked at every use, so that verified collateral is worth keeping and never trusted
+longer than it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from attest.anchors import IntelRoot
+from attest.errors import Malformed, NotAuthentic
+from attest.evidence import TdxCollateral
+from attest.path import Link, check_valid, link_of
+from attest.tdx.chain import CAS, Bench
+from attest.tdx.signed import Signed, read_signed
+from attest.tdx.tcb_info import EnclaveIdentity, TcbInfo, read_identity, read_tcb_info
+from attest.x509 import Certificate, load_revocation_list
+
+__all__ = ["Revocations", "VerifiedCollateral", "authenticate_collateral", "check_current"]
+
+_SIGNER = "Intel SGX TCB Signing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocations:
+    """An authentic list: who issued it, by name and key, and which serials it names."""
+
+    issuer: bytes
+    issuer_spki: bytes
+    this_update: datetime
+    next_update: datetime | None
+    serials: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedCollateral:
+    """Collateral whose every signature was verified up to `root`. `source` is what was offered.
+
+    The lists are None where none was offered. `signers` are the certificates that signed documents, whose serials the
+    root's list may name; `links` are all certificates on the way.
+    """
+
+    root: IntelRoot
+    source: TdxCollateral
+    tcb_info: TcbInfo
+    qe_identity: EnclaveIdentity
+    pck_crl: Revocations | None
+    root_crl: Revocations | None
+    signers: tuple[Link, ...]
+    links: tuple[Link, ...]
+
+    @property
+    def expires(self) -> datetime:
+        """The first moment after which something in it is no longer valid."""
+        lists = (crl.next_update for crl in (self.pck_crl, self.root_crl) if crl is not None)
+        return min(
+            self.tcb_info.next_update,
+            self.qe_identity.next_update,
+            *(link.not_after for link in self.links),
+            *(until for until in lists if until is not None),
+        )
+
+
+def authenticate_collateral(source: TdxCollateral, bench: Bench) -> VerifiedCollateral:
+    """Verifies every signature of `source`; nothing of it is compared with a platform or a time yet.
+
+    1. each issuer chain ends in the pinned root       3. each list is signed by the issuer of its chain
+    2. each document is signed by its signer's key
+
+    Raises NotAuthentic COLLATERAL_CHAIN, PCK_ROOT_NOT_PINNED, CHAIN_SIGNATURE, TCBINFO_SIGNATURE, QEID_SIGNATURE,
+    CRL_ISSUER, CRL_SIGNATURE, and Malformed.
+    """
+    chains = _Chains(bench=bench, roots=[])
+    tcb_chain = chains.read(source.tcb_info_issuer_chain, (_SIGNER,), "tcb_info_issuer_chain")  # 1
+    qe_chain = chains.read(source.qe_identity_issuer_chain, (_SIGNER,), "qe_identity_issuer_chain")
+    tcb_info = _document(source.tcb_info, "tcbInfo", "TCBINFO", tcb_chain[0])  # 2
+    qe_identity = _document(source.qe_identity, "enclaveIdentity", "QEID", qe_chain[0])
+    certificates = [*tcb_chain, *qe_chain]
+    pck_crl = root_crl = None
+    if source.pck_crl:
+        ca_chain = chains.read(source.pck_crl_issuer_chain, tuple(CAS), "pck_crl_issuer_chain")
+        certificates += ca_chain
+        pck_crl = _revocations(source.pck_crl, ca_chain[0], "pck_crl")  # 3
+    if source.root_ca_crl:
+        root_crl = _revocations(source.root_ca_crl, tcb_chain[-1], "root_ca_crl")
+    return VerifiedCollateral(
+        root=chains.root(),
+        source=source,
+        tcb_info=read_tcb_info(tcb_info.members),
+        qe_identity=read_identity(qe_identity.members),
+        pck_crl=pck_crl,
+        root_crl=root_crl,
+        signers=tuple(link_of(c, "tcb_signer") for c in _once((tcb_chain[0], qe_chain[0]))),
+        links=tuple(link_of(c, _named(c)) for c in _once(certificates)),
+    )
+
+
+def check_current(collateral: VerifiedCollateral, now: datetime) -> None:
+    """Every part is valid at `now`; raises NotAuthentic CERT_*, CRL_*, COLLATERAL_NOT_YET_VALID, COLLATERAL_EXPIRED."""
+    check_valid(collateral.links, now)
+    for name, crl in (("pck_crl", collateral.pck_crl), ("root_ca_crl", collateral.root_crl)):
+        if crl is not None:
+            _check_window("CRL", name, crl.this_update, crl.next_update, now)
+    for name, document in (("tcb_info", collateral.tcb_info), ("qe_identity", collateral.qe_identity)):
+        _check_window("COLLATERAL", name, document.issue_date, document.next_update, now)
+
+
+def _check_window(prefix: str, path: str, start: datetime, end: datetime | None, now: datetime) -> None:
+    if end is not None and start <= now <= end:
+        return
+    expected = f"valid at {now.isoformat()}"
+    if now < start:
+        raise NotAuthentic(f"{prefix}_NOT_YET_VALID", path, expected=expected, got=f"from {start.isoformat()}")
+    got = "no nextUpdate" if end is None else f"until {end.isoformat()}"
+    raise NotAuthentic(f"{prefix}_EXPIRED", path, expected=expected, got=got)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chains:
+    """Issuer chains of one set of collateral."""
+
+    bench: Bench
+    roots: list[IntelRoot]
+
+    def read(self, pem: bytes, issuers: Sequence[str], path: str) -> tuple[Certificate, ...]:
+        """The issuer and the root, in that order."""
+        chain = self.bench.load(pem, path=path)
+        if len(chain) != 2 or chain[0].common_name not in issuers:
+            names = ", ".join(c.common_name or "no name" for c in chain) or "none"
+            expected = f"{' or '.join(issuers)}, and its root"
+            raise NotAuthentic("COLLATERAL_CHAIN", path, expected=expected, got=names)
+        # A CA is judged with a place below it for the certificates that it issues.
+        lowest = 1 if chain[0].common_name in CAS else 0
+        self.roots.append(self.bench.verify_path(chain, (f"{path}.issuer", f"{path}.root"), lowest=lowest))
+        return chain
+
+    def root(self) -> IntelRoot:
+        """The one root of all of them: a list of one root says nothing about what another issued."""
+        roots = list(dict.fromkeys(self.roots))
+        if len(roots) != 1:
+            names = ", ".join(root.spki_sha256.hex() for root in roots)
+            raise NotAuthentic("COLLATERAL_CHAIN", "root", expected="one root for all parts", got=names)
+        return roots[0]
+
+
+def _document(body: bytes, name: str, check: str, signer: Certificate) -> Signed:
+    path = "tcb_info" if check == "TCBINFO" else "qe_identity"
+    signed = read_signed(body, name, check=f"{check}_FORMAT", path=path)
+    signed.check(signer, check=f"{check}_SIGNATURE", path=path)
+    return signed
+
+
+def _revocations(data: bytes, issuer: Certificate, path: str) -> Revocations:
+    crl = load_revocation_list(data, path=path)
+    if crl.issuer != issuer.subject:
+        raise NotAuthentic("CRL_ISSUER", path, expected=issuer.common_name, got=crl.issuer)
+    crl.check_signed_by_p256(issuer, path=path)
+    if crl.critical:
+        raise Malformed("CRL_UNSUPPORTED", path, expected="no critical extension", got=", ".join(crl.critical))
+    return Revocations(
+        issuer=crl.issuer,
+        issuer_spki=issuer.spki,
+        this_update=crl.this_update,
+        next_update=crl.next_update,
+        serials=crl.serials,
+    )
+
+
+def _once(certificates: Sequence[Certificate]) -> tuple[Certificate, ...]:
+    return tuple({c.der: c for c in certificates}.values())
+
+
+def _named(certificate: Certificate) -> str:
+    if certificate.common_name == _SIGNER:
+        return "tcb_signer"
+    return "pck_ca" if certificate.common_name in CAS else "root"

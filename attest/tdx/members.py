@@ -1,0 +1,126 @@
+"""How a document of Intel's is read, once its signature was checked: every member known, typed and within bounds.
+
+A member without a name here is refused. Intel has added members that change what a document means without a new version
+(the identities of TDX modules, for one), and a reader that passed over them accepted what it should have refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from attest.errors import Malformed
+
+__all__ = ["Members"]
+
+_MAX_ITEMS = 256
+_COMPONENT = frozenset({"svn", "category", "type"})
+_MAX_TEXT = 256
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+
+class Members:
+    """The members of one object; every refusal is a Malformed `check` with the place."""
+
+    __slots__ = ("_check", "_members", "_path")
+
+    def __init__(
+        self, document: Any, *, check: str, path: str, required: Collection[str], optional: Collection[str] = ()
+    ) -> None:
+        self._check = check
+        self._path = path
+        if not isinstance(document, dict):
+            raise self._wrong("", "an object", type(document).__name__)
+        unknown, missing = document.keys() - {*required, *optional}, set(required) - document.keys()
+        if unknown or missing:
+            got = [f"no {name}" for name in sorted(missing)] + [f"unknown {name}" for name in sorted(unknown)]
+            raise self._wrong("", "the members of Intel's PCS API version 4", ", ".join(got)[:_MAX_TEXT])
+        self._members: Mapping[str, Any] = document
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def _wrong(self, name: str, expected: str, got: object) -> Malformed:
+        return Malformed(self._check, f"{self._path}.{name}" if name else self._path, expected=expected, got=got)
+
+    def text(self, name: str) -> str:
+        """A text, not empty."""
+        value = self._members[name]
+        if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT:
+            raise self._wrong(name, "a text that is not empty", repr(value)[:_MAX_TEXT])
+        return value
+
+    def whole(self, name: str, most: int) -> int:
+        """A whole number from 0 to `most`."""
+        value = self._members[name]
+        if type(value) is not int or not 0 <= value <= most:
+            raise self._wrong(name, f"a whole number from 0 to {most}", repr(value)[:_MAX_TEXT])
+        return value
+
+    def exactly(self, name: str, *allowed: object) -> Any:
+        """One of the values that are allowed."""
+        value = self._members[name]
+        if not any(type(value) is type(each) and value == each for each in allowed):
+            raise self._wrong(name, " or ".join(map(str, allowed)), repr(value)[:_MAX_TEXT])
+        return value
+
+    def hexadecimal(self, name: str, size: int) -> bytes:
+        """`size` bytes in hexadecimal, whose letters Intel writes in either case."""
+        value = self._members[name]
+        if not isinstance(value, str) or len(value) != 2 * size or not set(value) <= _HEX:
+            raise self._wrong(name, f"{size} bytes in hexadecimal", repr(value)[:_MAX_TEXT])
+        return bytes.fromhex(value)
+
+    def time(self, name: str) -> datetime:
+        """A time of UTC to the second: 2026-05-01T12:00:00Z."""
+        value = self._members[name]
+        if isinstance(value, str) and len(value) == 20 and value[10] == "T" and value.endswith("Z"):
+            try:
+                return datetime.fromisoformat(value[:-1]).replace(tzinfo=UTC)
+            except ValueError:
+                pass
+        raise self._wrong(name, "a time such as 2026-05-01T12:00:00Z", repr(value)[:_MAX_TEXT])
+
+    def items(self, name: str) -> list[Any]:
+        """A list, bounded, that may be empty."""
+        value = self._members[name]
+        if not isinstance(value, list) or len(value) > _MAX_ITEMS:
+            raise self._wrong(name, f"a list of at most {_MAX_ITEMS}", type(value).__name__)
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts; none if the member is absent."""
+        values = self.items(name) if name in self._members else []
+        if not all(isinstance(value, str) and 0 < len(value) <= _MAX_TEXT for value in values):
+            raise self._wrong(name, "a list of texts", repr(values)[:_MAX_TEXT])
+        return tuple(values)
+
+    def inner(self, name: str, *, required: Collection[str], optional: Collection[str] = ()) -> Members:
+        """The object under `name`."""
+        return Members(
+            self._members[name], check=self._check, path=f"{self._path}.{name}", required=required, optional=optional
+        )
+
+    def each(self, name: str, *, required: Collection[str], optional: Collection[str] = ()) -> list[Members]:
+        """The objects of the list under `name`."""
+        return [
+            Members(item, check=self._check, path=f"{self._path}.{name}[{n}]", required=required, optional=optional)
+            for n, item in enumerate(self.items(name))
+        ]
+
+    def svns(self, name: str, count: int) -> tuple[int, ...]:
+        """The `svn` of each of exactly `count` components, beside which `category` and `type` may stand."""
+        found = []
+        for number, item in enumerate(self.items(name)):
+            svn = item.get("svn") if isinstance(item, dict) and item.keys() <= _COMPONENT else None
+            if type(svn) is not int or not 0 <= svn <= 255:
+                raise self._wrong(f"{name}[{number}]", "a component with an svn from 0 to 255", repr(item)[:_MAX_TEXT])
+            found.append(svn)
+        if len(found) != count:
+            raise self._wrong(name, f"{count} components", len(found))
+        return tuple(found)
+
+    def refuse(self, name: str, expected: str, got: object) -> Malformed:
+        """What to raise when a member is of the right kind and still wrong."""
+        return self._wrong(name, expected, got)

@@ -1,0 +1,207 @@
+"""TCB info and enclave identity: which security versions Intel knows, and what it says of each.
+
+Source: Intel "PCS API" version 4, TCB info in versions 3 and 2 (the latter for SGX alone) and enclave identity in
+version 2. A document is recognised by its own version, never by where it came from. Levels are kept best first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from attest.tdx.claims import TcbStatus
+from attest.tdx.members import Members
+
+__all__ = ["EnclaveIdentity", "IsvLevel", "ModuleIdentity", "TcbInfo", "TcbLevel", "read_identity", "read_tcb_info"]
+
+_COMPONENTS = 16
+_MOST = 2**31 - 1
+_TCBINFO, _QEID = "TCBINFO_FORMAT", "QEID_FORMAT"
+# Statuses of a relaunch follow from an evaluation; no document has them.
+_STATUSES = {s.name: s for s in TcbStatus if not s.name.startswith("TDRelaunch")}
+_ISV_STATUSES = {s.name: s for s in (TcbStatus.UpToDate, TcbStatus.OutOfDate, TcbStatus.Revoked)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcbLevel:
+    """A level of a platform: the least security versions, and its status. `tdx` is None in a document for SGX."""
+
+    sgx: tuple[int, ...]
+    pcesvn: int
+    tdx: tuple[int, ...] | None
+    status: TcbStatus
+    tcb_date: datetime
+    advisories: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsvLevel:
+    """A level of an enclave or of a TDX module: the least ISVSVN, and its status."""
+
+    isvsvn: int
+    status: TcbStatus
+    tcb_date: datetime
+    advisories: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleIdentity:
+    """Who made a TDX module, and its levels; the one for modules without a major version has none."""
+
+    mrsigner: bytes
+    attributes: int
+    attributes_mask: int
+    levels: tuple[IsvLevel, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcbInfo:
+    """TCB info of one platform family. `modules` are by identifier in upper case, `module` is for major version 0."""
+
+    tee: str
+    issue_date: datetime
+    next_update: datetime
+    fmspc: bytes
+    pceid: bytes
+    evaluation: int
+    module: ModuleIdentity | None
+    modules: Mapping[str, ModuleIdentity]
+    levels: tuple[TcbLevel, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnclaveIdentity:
+    """Who the quoting enclave is. `identifier` is QE or TD_QE."""
+
+    identifier: str
+    issue_date: datetime
+    next_update: datetime
+    evaluation: int
+    miscselect: int
+    miscselect_mask: int
+    attributes: int
+    attributes_mask: int
+    mrsigner: bytes
+    isvprodid: int
+    levels: tuple[IsvLevel, ...]
+
+
+_HEAD = ("version", "issueDate", "nextUpdate", "fmspc", "pceId", "tcbType", "tcbEvaluationDataNumber", "tcbLevels")
+_LEVEL = {"required": ("tcb", "tcbDate", "tcbStatus"), "optional": ("advisoryIDs",)}
+_MODULE = ("mrsigner", "attributes", "attributesMask")
+
+
+def read_tcb_info(document: Mapping[str, Any]) -> TcbInfo:
+    """The value of `tcbInfo`; raises Malformed TCBINFO_FORMAT."""
+    old = document.get("version") == 2
+    read = Members(
+        document,
+        check=_TCBINFO,
+        path="tcb_info",
+        required=_HEAD if old else (*_HEAD, "id"),
+        optional=() if old else ("tdxModule", "tdxModuleIdentities"),
+    )
+    read.exactly("version", 2, 3)
+    read.exactly("tcbType", 0)
+    tee = "SGX" if old else str(read.exactly("id", "SGX", "TDX"))
+    module = read.inner("tdxModule", required=_MODULE) if "tdxModule" in read else None
+    return TcbInfo(
+        tee=tee,
+        issue_date=read.time("issueDate"),
+        next_update=read.time("nextUpdate"),
+        fmspc=read.hexadecimal("fmspc", 6),
+        pceid=read.hexadecimal("pceId", 2),
+        evaluation=read.whole("tcbEvaluationDataNumber", _MOST),
+        module=_module(module, ()) if module is not None else None,
+        modules=_modules(read) if "tdxModuleIdentities" in read else {},
+        levels=_levels(read, tee, old=old),
+    )
+
+
+def _module(read: Members, levels: tuple[IsvLevel, ...]) -> ModuleIdentity:
+    return ModuleIdentity(
+        mrsigner=read.hexadecimal("mrsigner", 48),
+        attributes=int.from_bytes(read.hexadecimal("attributes", 8), "little"),
+        attributes_mask=int.from_bytes(read.hexadecimal("attributesMask", 8), "little"),
+        levels=levels,
+    )
+
+
+def _modules(read: Members) -> dict[str, ModuleIdentity]:
+    found: dict[str, ModuleIdentity] = {}
+    for each in read.each("tdxModuleIdentities", required=("id", *_MODULE, "tcbLevels")):
+        identifier = each.text("id").upper()
+        if identifier in found:
+            raise each.refuse("id", "each module once", identifier)
+        found[identifier] = _module(each, _isv_levels(each))
+    return found
+
+
+def _isv_levels(read: Members) -> tuple[IsvLevel, ...]:
+    levels = [
+        IsvLevel(
+            isvsvn=each.inner("tcb", required=("isvsvn",)).whole("isvsvn", 0xFFFF),
+            status=_ISV_STATUSES[each.exactly("tcbStatus", *_ISV_STATUSES)],
+            tcb_date=each.time("tcbDate"),
+            advisories=each.texts("advisoryIDs"),
+        )
+        for each in read.each("tcbLevels", **_LEVEL)
+    ]
+    if not levels or len({level.isvsvn for level in levels}) != len(levels):
+        raise read.refuse("tcbLevels", "at least one, each ISVSVN once", [level.isvsvn for level in levels])
+    return tuple(sorted(levels, key=lambda level: level.isvsvn, reverse=True))
+
+
+def _levels(read: Members, tee: str, *, old: bool) -> tuple[TcbLevel, ...]:
+    levels = [_level(each, tee, old=old) for each in read.each("tcbLevels", **_LEVEL)]
+    versions = [(level.sgx, level.pcesvn, level.tdx or ()) for level in levels]
+    if not levels or len(set(versions)) != len(versions):
+        raise read.refuse("tcbLevels", "at least one, each combination of versions once", f"{len(levels)} levels")
+    return tuple(sorted(levels, key=lambda level: (level.sgx, level.pcesvn, level.tdx or ()), reverse=True))
+
+
+def _level(read: Members, tee: str, *, old: bool) -> TcbLevel:
+    if old:
+        names = [f"sgxtcbcomp{n:02}svn" for n in range(1, _COMPONENTS + 1)]
+        tcb = read.inner("tcb", required=(*names, "pcesvn"))
+        sgx, tdx = tuple(tcb.whole(name, 255) for name in names), None
+    else:
+        more = ("tdxtcbcomponents",) if tee == "TDX" else ()
+        tcb = read.inner("tcb", required=("sgxtcbcomponents", "pcesvn", *more))
+        sgx = tcb.svns("sgxtcbcomponents", _COMPONENTS)
+        tdx = tcb.svns("tdxtcbcomponents", _COMPONENTS) if more else None
+    return TcbLevel(
+        sgx=sgx,
+        pcesvn=tcb.whole("pcesvn", 0xFFFF),
+        tdx=tdx,
+        status=_STATUSES[read.exactly("tcbStatus", *_STATUSES)],
+        tcb_date=read.time("tcbDate"),
+        advisories=read.texts("advisoryIDs"),
+    )
+
+
+_IDENTITY = (
+    "id", "version", "issueDate", "nextUpdate", "tcbEvaluationDataNumber", "miscselect", "miscselectMask", "attributes",
+    "attributesMask", "mrsigner", "isvprodid", "tcbLevels",
+)  # fmt: skip
+
+
+def read_identity(document: Mapping[str, Any]) -> EnclaveIdentity:
+    """The value of `enclaveIdentity`; raises Malformed QEID_FORMAT. Integers in it are little-endian bytes."""
+    read = Members(document, check=_QEID, path="qe_identity", required=_IDENTITY)
+    read.exactly("version", 2)
+    return EnclaveIdentity(
+        identifier=read.text("id"),
+        issue_date=read.time("issueDate"),
+        next_update=read.time("nextUpdate"),
+        evaluation=read.whole("tcbEvaluationDataNumber", _MOST),
+        miscselect=int.from_bytes(read.hexadecimal("miscselect", 4), "little"),
+        miscselect_mask=int.from_bytes(read.hexadecimal("miscselectMask", 4), "little"),
+        attributes=int.from_bytes(read.hexadecimal("attributes", 16), "little"),
+        attributes_mask=int.from_bytes(read.hexadecimal("attributesMask", 16), "little"),
+        mrsigner=read.hexadecimal("mrsigner", 32),
+        isvprodid=read.whole("isvprodid", 0xFFFF),
+        levels=_isv_levels(read),
+    )
