@@ -23,6 +23,8 @@ from attest.x509 import Certificate, load_revocation_list
 __all__ = ["Revocations", "VerifiedCollateral", "authenticate_collateral", "check_current"]
 
 _SIGNER = "Intel SGX TCB Signing"
+_CRL = ("CRL_NOT_YET_VALID", "CRL_EXPIRED")
+_DOCUMENT = ("COLLATERAL_NOT_YET_VALID", "COLLATERAL_EXPIRED")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,19 +106,19 @@ def check_current(collateral: VerifiedCollateral, now: datetime) -> None:
     check_valid(collateral.links, now)
     for name, crl in (("pck_crl", collateral.pck_crl), ("root_ca_crl", collateral.root_crl)):
         if crl is not None:
-            _check_window("CRL", name, crl.this_update, crl.next_update, now)
+            _check_window(_CRL, name, crl.this_update, crl.next_update, now)
     for name, document in (("tcb_info", collateral.tcb_info), ("qe_identity", collateral.qe_identity)):
-        _check_window("COLLATERAL", name, document.issue_date, document.next_update, now)
+        _check_window(_DOCUMENT, name, document.issue_date, document.next_update, now)
 
 
-def _check_window(prefix: str, path: str, start: datetime, end: datetime | None, now: datetime) -> None:
+def _check_window(checks: tuple[str, str], path: str, start: datetime, end: datetime | None, now: datetime) -> None:
     if end is not None and start <= now <= end:
         return
     expected = f"valid at {now.isoformat()}"
     if now < start:
-        raise NotAuthentic(f"{prefix}_NOT_YET_VALID", path, expected=expected, got=f"from {start.isoformat()}")
+        raise NotAuthentic(checks[0], path, expected=expected, got=f"from {start.isoformat()}")
     got = "no nextUpdate" if end is None else f"until {end.isoformat()}"
-    raise NotAuthentic(f"{prefix}_EXPIRED", path, expected=expected, got=got)
+    raise NotAuthentic(checks[1], path, expected=expected, got=got)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
