@@ -10,12 +10,15 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attest.errors import AttestError
-from attest.tlog.keys import VerifierKey
 from clients.errors import NotTrusted, Usage
 
-__all__ = ["VERSION", "CaCertificate", "Trust", "ca_certificates", "read_trust"]
+if TYPE_CHECKING:
+    from attest.tlog.keys import VerifierKey
+
+__all__ = ["VERSION", "CaCertificate", "Trust", "TrustFile", "ca_certificates", "read_trust", "read_trust_file"]
 
 VERSION = "sealgate.trust/1"
 _FIELDS = {"v", "origin", "broker_ca", "log_keys", "tenant", "simulated"}
@@ -40,6 +43,34 @@ class Trust:
                     return key
         known = ", ".join(key.name for key in self.log_keys)
         raise NotTrusted("LOG_UNKNOWN", f"the trust file lists the log {known}, the receipt is of {log}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustFile:
+    """The file as it stands: all that a first call needs. Its keys are not read yet, for that takes loading."""
+
+    path: Path
+    origin: str
+    broker_ca: bytes
+    log_keys: tuple[str, ...]
+    tenant: str
+    simulated: bool
+
+    def trust(self) -> Trust:
+        """With its keys; raises Usage."""
+        from attest.tlog.keys import VerifierKey  # noqa: PLC0415  # what boots asks for a challenge meanwhile
+
+        try:
+            parsed = tuple(VerifierKey.parse(key) for key in self.log_keys)
+        except AttestError as error:
+            raise Usage(f"the trust file {self.path}: {error}") from error
+        return Trust(
+            origin=self.origin,
+            broker_ca=self.broker_ca,
+            log_keys=parsed,
+            tenant=self.tenant,
+            simulated=self.simulated,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +105,11 @@ def ca_certificates(trust: Trust) -> list[CaCertificate]:
 
 def read_trust(path: Path, *, simulated: bool) -> Trust:
     """Reads the file; raises Usage, and NotTrusted SIMULATED where it is for the other kind of deployment."""
+    return read_trust_file(path, simulated=simulated).trust()
+
+
+def read_trust_file(path: Path, *, simulated: bool) -> TrustFile:
+    """As `read_trust`, with the keys still to be read."""
     try:
         data = path.read_bytes()
         document = json.loads(data) if len(data) <= _MAX_BYTES else None
@@ -83,7 +119,7 @@ def read_trust(path: Path, *, simulated: bool) -> Trust:
         raise Usage(f"the trust file {path} is not JSON: {error}") from error
     if not isinstance(document, dict) or document.keys() != _FIELDS or document["v"] != VERSION:
         raise Usage(f"the trust file {path} is not {VERSION} with exactly the fields {', '.join(sorted(_FIELDS))}")
-    trust = _trust(path, document)
+    trust = _trust_file(path, document)
     if trust.simulated and not simulated:
         raise NotTrusted(
             "SIMULATED",
@@ -95,21 +131,18 @@ def read_trust(path: Path, *, simulated: bool) -> Trust:
     return trust
 
 
-def _trust(path: Path, document: dict[str, object]) -> Trust:
+def _trust_file(path: Path, document: dict[str, object]) -> TrustFile:
     texts = {name: document[name] for name in ("origin", "broker_ca", "tenant")}
     keys, simulated = document["log_keys"], document["simulated"]
     if not all(isinstance(value, str) and value for value in texts.values()) or not isinstance(simulated, bool):
         raise Usage(f"the trust file {path}: origin, broker_ca and tenant are texts, simulated is true or false")
     if not isinstance(keys, list) or not keys:
         raise Usage(f"the trust file {path}: log_keys is a list of verifier keys, not empty")
-    try:
-        parsed = tuple(VerifierKey.parse(str(key)) for key in keys)
-    except AttestError as error:
-        raise Usage(f"the trust file {path}: {error}") from error
-    return Trust(
+    return TrustFile(
+        path=path,
         origin=str(texts["origin"]),
         broker_ca=str(texts["broker_ca"]).encode(),
-        log_keys=parsed,
+        log_keys=tuple(map(str, keys)),
         tenant=str(texts["tenant"]),
         simulated=simulated,
     )

@@ -12,7 +12,7 @@ from attest.errors import Malformed
 from attest.evidence import read_certificates
 from attest.reader import Reader
 
-__all__ = ["ENTRY_SIZE", "read_table"]
+__all__ = ["ENTRY_SIZE", "read_table", "table_blobs"]
 
 ENTRY_SIZE = 24
 _MAX_ENTRIES = 16
@@ -30,14 +30,18 @@ def read_table(data: bytes) -> tuple[bytes, ...]:
 
     Entries of other kinds must be well placed too, and are left out. What no entry covers must be zero.
     """
+    found: list[bytes] = []
+    for name, blob in table_blobs(data):
+        found += read_certificates(blob, path=f"table.{name}")
+    return tuple(found)
+
+
+def table_blobs(data: bytes) -> tuple[tuple[str, bytes], ...]:
+    """What a table holds as certificates, by kind, unread: DER or PEM. Raises Malformed CERT_TABLE."""
     entries = _entries(data)
     _check_places(data, entries)
-    found: list[bytes] = []
-    for guid, offset, length in entries:
-        name = _CERTIFICATES.get(guid)
-        if name is not None:
-            found += read_certificates(data[offset : offset + length], path=f"table.{name}")
-    return tuple(found)
+    named = [(_CERTIFICATES.get(guid), data[offset : offset + length]) for guid, offset, length in entries]
+    return tuple((name, blob) for name, blob in named if name is not None)
 
 
 def _entries(data: bytes) -> list[Entry]:

@@ -13,7 +13,7 @@ from clients.errors import Unavailable, Usage
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
-    from clients.trust import Trust
+    from clients.trust import TrustFile
     from clients.workload.deliver import Owner
     from clients.workload.keys import Released
 
@@ -82,11 +82,11 @@ def add_request(parser: argparse.ArgumentParser) -> None:
 
 
 def _get(args: argparse.Namespace, doors: Doors) -> int:
-    from clients.trust import read_trust  # noqa: PLC0415
+    from clients.trust import read_trust_file  # noqa: PLC0415
     from clients.workload.deliver import check_descriptor, check_directory  # noqa: PLC0415
     from clients.workload.patience import Patience  # noqa: PLC0415
 
-    trust = read_trust(args.trust, simulated=doors.simulated)
+    trust = read_trust_file(args.trust, simulated=doors.simulated)
     disk = args.unsafe_write_keys_to_disk
     if args.dir is None:
         if args.owner or args.mode != "0600":
@@ -101,7 +101,7 @@ def _get(args: argparse.Namespace, doors: Doors) -> int:
     return 0
 
 
-def _ask(args: argparse.Namespace, doors: Doors, trust: Trust) -> Released:
+def _ask(args: argparse.Namespace, doors: Doors, trust: TrustFile) -> Released:
     """One try. The challenge is asked for before the rest is loaded: most of a short boot is loading."""
     from clients.transport import connect  # noqa: PLC0415
     from clients.workload.challenge import get_challenge  # noqa: PLC0415
@@ -112,7 +112,7 @@ def _ask(args: argparse.Namespace, doors: Doors, trust: Trust) -> Released:
         from clients.workload.tee_find import find_tee  # noqa: PLC0415
 
         tee = doors.tee or find_tee()
-        return get_keys(channel, trust, tee, args.purpose, args.asset, challenge=challenge)
+        return get_keys(channel, trust.trust(), tee, args.purpose, args.asset, challenge=challenge)
 
 
 def _deliver(released: Released, directory: Path | None, descriptor: int, owner: Owner) -> None:

@@ -103,6 +103,10 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 def run() -> None:
     """The entry point: the real clock, and no simulated anything."""
     _check_environment()
+    if sys.argv[1:2] == ["keys"]:
+        from clients.cli.lean import load_lean  # noqa: PLC0415
+
+        load_lean()
     try:
         sys.exit(main(sys.argv[1:], Doors(now=datetime.now(UTC))))  # noqa: TID251  # the edge where the clock is read
     except ModuleNotFoundError as error:

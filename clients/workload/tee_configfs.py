@@ -9,10 +9,9 @@ from __future__ import annotations
 import errno
 import os
 
-from attest.errors import AttestError
 from attest.evidence import CpuEvidence, SnpEvidence, TdxEvidence
-from attest.snp.table import read_table
 from clients.errors import Unavailable
+from clients.workload.host_certificates import host_certificates
 from clients.workload.tee import REPORT_DATA
 from clients.workload.tee_files import Files
 
@@ -92,11 +91,7 @@ class ConfigfsTsm:
         if not outblob:
             raise Unavailable(f"{self._root}: the provider {provider} gave an empty report")
         if provider == "sev_guest":
-            try:
-                certificates = read_table(auxblob) if auxblob.strip(b"\0") else ()
-            except AttestError as error:
-                raise Unavailable(f"the host's certificate table cannot be read: {error}") from error
-            return SnpEvidence(report=outblob, certificates=certificates)
+            return SnpEvidence(report=outblob, certificates=host_certificates(auxblob))
         if provider == "tdx_guest":
             return TdxEvidence(quote=outblob, event_log=self._event_log())
         known = "sev_guest and tdx_guest"

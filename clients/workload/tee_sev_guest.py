@@ -12,11 +12,9 @@ import struct
 from array import array
 from collections.abc import Callable
 
-from attest.errors import AttestError
 from attest.evidence import SnpEvidence
-from attest.snp.report import REPORT_SIZE
-from attest.snp.table import read_table
 from clients.errors import Unavailable
+from clients.workload.host_certificates import host_certificates
 from clients.workload.tee import REPORT_DATA
 
 __all__ = ["DEVICE", "SNP_GET_EXT_REPORT", "Ioctl", "SevGuest", "kernel_ioctl"]
@@ -28,6 +26,7 @@ _GUEST_REQUEST = struct.Struct("<B7xQQII")  # msg_version, req_data, resp_data, 
 _EXT_REQUEST = struct.Struct("<64sI28xQI4x")  # user_data, vmpl, certs_address, certs_len
 _RESPONSE = 4000  # bytes
 _RESPONSE_HEADER = struct.Struct("<II24x")  # status, report_size
+_REPORT = 0x4A0  # bytes of an ATTESTATION_REPORT; what is in them is not read here
 _CERTS = 0x4000  # bytes at first; a multiple of the page
 _MAX_CERTS = 1 << 20
 _INVALID_LENGTH, _BUSY = 1, 2  # vmm_error: GHCB's answers of the host
@@ -103,11 +102,7 @@ class SevGuest:
         status, size = _RESPONSE_HEADER.unpack_from(response)
         if status:
             raise Unavailable(f"{self._device}: the firmware refused the report with status {status:#x}")
-        if size != REPORT_SIZE:
-            raise Unavailable(f"{self._device}: the report has {size} bytes, it should have {REPORT_SIZE}")
-        try:
-            certificates = read_table(certs) if any(certs) else ()
-        except AttestError as error:
-            raise Unavailable(f"the host's certificate table cannot be read: {error}") from error
+        if size != _REPORT:
+            raise Unavailable(f"{self._device}: the report has {size} bytes, it should have {_REPORT}")
         start = _RESPONSE_HEADER.size
-        return SnpEvidence(report=response[start : start + size], certificates=certificates)
+        return SnpEvidence(report=response[start : start + size], certificates=host_certificates(certs))
