@@ -24,22 +24,12 @@ def load_lean() -> None:
         return
     modules: dict[str, types.ModuleType | None] = sys.modules  # type: ignore[assignment]  # None: an import of it fails
     before = set(modules)
-    modules.update({name: _Empty(name) for name in _EMPTY} | dict.fromkeys(_ABSENT))
+    modules.update({name: types.ModuleType(name) for name in _EMPTY} | dict.fromkeys(_ABSENT))
     try:
-        for name in ("hashlib", "grpc"):
+        for name in ("hashlib", "hmac", "grpc"):
             importlib.import_module(name)
-    except (ImportError, AttributeError, TypeError):
+    except (ImportError, AttributeError):
         for name in set(modules) - before:
             del modules[name]
     else:
-        for name in ("asyncio", *_ABSENT):
-            del modules[name]
-
-
-class _Empty(types.ModuleType):
-    """A module in which every name is an exception class, which is what is imported of asyncio by name."""
-
-    def __getattr__(self, name: str) -> type[Exception]:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (Exception,), {})
+        del modules["asyncio"], modules["ssl"]

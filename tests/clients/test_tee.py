@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -290,3 +291,14 @@ def test_this_machine_is_none() -> None:
     else:
         with refused("shows no TEE"):
             find_tee()
+
+
+def test_certificates_in_pem_are_taken_apart(chip: Chip) -> None:
+    pem = [ssl.DER_cert_to_PEM_cert(der).encode() for der in chip.certificates]
+    kernel = FakeKernel(lambda data: (chip.report(data), cert_table([("VCEK", pem[0]), ("ASK", pem[1] + pem[2])])))
+    evidence = ConfigfsTsm(kernel).collect(DATA)
+    assert isinstance(evidence, SnpEvidence)
+    assert evidence.certificates == tuple(chip.certificates)
+    broken = FakeKernel(lambda data: (chip.report(data), cert_table([("VCEK", b"-----BEGIN nothing")])))
+    with refused("certificate table cannot be read"):
+        ConfigfsTsm(broken).collect(DATA)
