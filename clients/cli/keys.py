@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,12 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 def register(subparsers: Any) -> None:
     """Adds the command."""
-    raw = argparse.RawDescriptionHelpFormatter
+    raw = partial(argparse.RawDescriptionHelpFormatter, width=100)  # else every option looks for a terminal's width
     keys = subparsers.add_parser(
         "keys", help="get keys for this machine", description="Keys for the machine this runs on.", epilog=_KEYS,
         formatter_class=raw,
     )  # fmt: skip
-    verbs = keys.add_subparsers(metavar="VERB", required=True)
+    verbs = keys.add_subparsers(metavar="VERB", required=True, prog="sealgate keys")
     get = verbs.add_parser(
         "get",
         help="prove where this machine runs and get keys",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,9 +91,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         prog="sealgate",
         description="Attestation and key release with a verifiable log.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=100),
     )
-    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", prog="sealgate")
     wanted = arguments[0] if arguments and arguments[0] in _COMMANDS else None
     modules = dict.fromkeys(module for name, (module, _) in _COMMANDS.items() if wanted in {None, name})
     for module in modules:
@@ -119,7 +120,7 @@ def _check_environment() -> None:
     """Sealgate's packages have plain names: all of them must be those of this installation."""
     here = Path(__file__).resolve().parents[2]
     for name in ("attest", "kbs"):
-        spec = importlib.util.find_spec(name)
+        spec = PathFinder.find_spec(name)
         if spec is None or spec.origin is None or Path(spec.origin).resolve().parents[1] != here:
             where = spec.origin if spec else "nowhere"
             print(

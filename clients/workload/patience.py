@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from random import random
 from typing import TypeVar
 
 from clients.errors import Unavailable
@@ -29,7 +29,7 @@ class Patience:
         told: Callable[[Unavailable, float], object] = lambda _error, _pause: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
-        draw: Callable[[], float] = random,
+        draw: Callable[[], float] = lambda: os.urandom(1)[0] / 256,
     ) -> None:
         self._wait_s = wait_s
         self._told = told
