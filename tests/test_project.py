@@ -44,6 +44,8 @@ BYTES = {
     "GetChallengeResponse.challenge": "the broker's challenge",
     "WrappedKey.wrapped": "a key under the recipient's public key",
     "WrappedKey.content_digest": "a digest",
+    "ExportCollateralResponse.bundle": "what vendors publish",
+    "CollateralPiece.data": "what a vendor publishes",
     "Receipt.leaf": "a log entry",
     "Receipt.hashes": "digests",
     "Receipt.checkpoint": "a signed checkpoint",

@@ -31,6 +31,7 @@ _COMMANDS = {
     "trust": ("clients.cli.trust", "show or verify the file that says what to believe"),
     "enrol": ("clients.cli.enrolment", "become who your code was made for"),
     "login": ("clients.cli.enrolment", "a fresh certificate for your key"),
+    "collateral": ("clients.cli.collateral", "vendors' certificates, lists and documents, for operators"),
     "explain": ("clients.cli.explain", "why a request was refused, for operators"),
     "measure": ("clients.cli.measure", "compute the measurement to expect, offline"),
     "refvalue": ("clients.cli.refvalue", "draft reference values"),

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from attest.anchors import Anchors
+from attest.errors import NotAuthentic
 from attest.evidence import Collateral, SnpEvidence, read_certificates
 from attest.snp import tcb
 from attest.snp.claims import SigningKey
@@ -116,6 +117,38 @@ class Kds:
             found += [piece for name in names if (piece := self._library.look(name, now)) is not None]
         return found
 
+    def check(self, name: str, data: bytes, now: int) -> int | None:
+        """The end of a piece's validity (ms), if it is what its name says; None if the name is another vendor's.
+
+        Raises AttestError. Issuers must be at hand before what they issued.
+        """
+        match name.split("/"):
+            case ["amd", "issuers", kind, product] if kind in SigningKey.__members__:
+                checked = check_issuers(data, product, SigningKey[kind], self._anchors, now=_time(now))
+                return _ms(checked.not_after)
+            case ["amd", "crl", kind, product] if kind in SigningKey.__members__:
+                crl = check_crl(data, self._issuers_at_hand(SigningKey[kind], product, now), now=_time(now))
+                return _ms(crl.next_update) if crl.next_update else 0
+            case ["amd", "vcek", product, hwid, raw]:
+                issuers = self._issuers_at_hand(SigningKey.VCEK, product, now)
+                want = Wanted(
+                    kind=SigningKey.VCEK,
+                    products=(product,),
+                    tcb=_hex(raw),
+                    chip_id=_hex(hwid).ljust(64, b"\0"),
+                )
+                chain = check_vcek(data, want, issuers, self._anchors, now=_time(now))
+                return _ms(chain.links[0].not_after)
+        return None
+
+    def _issuers_at_hand(self, kind: SigningKey, product: str, now: int) -> Issuers:
+        chain = self._library.look(_issuers_name(kind, product), now)
+        if chain is None:
+            raise NotAuthentic(
+                "CHAIN_INCOMPLETE", _issuers_name(kind, product), expected=f"the issuers of {product}", got="none"
+            )
+        return self._read(chain, kind, product, now)
+
     async def _of_product(self, want: Wanted, evidence: SnpEvidence, product: str, now: int) -> list[Piece] | None:
         """All that is needed if the chip is one of `product`; None if there is no such chip."""
         chain = await self._library.get(self._issuers(want.kind, product), now)
@@ -206,3 +239,10 @@ def _time(ms: int) -> datetime:
 
 def _ms(at: datetime) -> int:
     return int((at - _EPOCH).total_seconds() * 1_000)
+
+
+def _hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""  # no chip and no TCB has it

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from attest.errors import AttestError
+from attest.errors import AttestError, Malformed
 from attest.evidence import Collateral, CpuEvidence
 from attest.verify import Kept
 from kbs.collateral.errors import CollateralError
@@ -49,6 +49,9 @@ class Vendor(Protocol):
 
     def collateral(self, pieces: Sequence[Piece]) -> Collateral:
         """The pieces as the verifier takes them."""
+
+    def check(self, name: str, data: bytes, now: int) -> int | None:
+        """The end of a piece's validity, if it is what its name says; None for another's name; raises AttestError."""
 
     def order_of(self, name: str, now: int) -> Order | None:
         """How the piece of that name is renewed; None if it is another's or is never issued anew."""
@@ -126,6 +129,34 @@ class CollateralService:
                 if piece is not None and (before is None or piece.data != before.data):
                     changed.append(name)
         return changed
+
+    def pieces(self, now: int) -> list[Piece]:
+        """Every piece of the cache that is valid at `now`, by name."""
+        found = (self._library.look(name, now) for name in self._cache.names())
+        return [piece for piece in found if piece is not None]
+
+    async def take(self, pieces: Sequence[Piece], now: int) -> list[tuple[str, str]]:
+        """Keeps pieces that came by another way, each verified as if its vendor had answered; issuers are taken first.
+
+        For each its name and what became of it: `kept`, `known` if what is at hand lasts as long, or why not.
+        """
+        outcomes = []
+        for piece in sorted(pieces, key=lambda p: ("/issuers/" not in p.name, "/crl/" not in p.name, p.name)):
+            try:
+                outcomes.append((piece.name, await self._take(piece, now)))
+            except AttestError as error:
+                outcomes.append((piece.name, str(error)))
+        return outcomes
+
+    async def _take(self, piece: Piece, now: int) -> str:
+        for vendor in self._vendors.values():
+            until = vendor.check(piece.name, piece.data, now)
+            if until is not None:
+                admitted = replace(piece, fetched_at=min(piece.fetched_at, now), good_until=until)
+                return "kept" if await self._library.add(admitted) else "known"
+        raise Malformed(
+            "COLLATERAL_NAME", piece.name, expected="a piece of a vendor that is known here", got=piece.name
+        )
 
     async def keep_fresh(self, clock: Clock) -> None:
         """Renews what is due, for ever; to be run as a task and cancelled at the end."""

@@ -42,6 +42,10 @@ def _resource(service: str, one: str, kind: str, reads: str, changes: str) -> di
 
 _CATALOG, _KEYS, _CHANGES = "sealgate.v1.Catalog", "sealgate.v1.KeyVersions", "Create Update Delete"
 RIGHTS: Mapping[str, Right] = {
+    "sealgate.v1.Collateral/ExportCollateral": Right(action="collateral.read", kind="collateral", roles=_READERS),
+    "sealgate.v1.Collateral/ImportCollateral": Right(action="collateral.change", kind="collateral", roles=_OPERATORS),
+    "sealgate.v1.Collateral/PreflightCollateral": Right(action="collateral.read", kind="collateral", roles=_READERS),
+    "sealgate.v1.Collateral/RefreshCollateral": Right(action="collateral.change", kind="collateral", roles=_OPERATORS),
     "sealgate.v1.Decisions/ExplainDecision": Right(action="decisions.explain", kind="decision", roles=_OPERATORS),
     **_resource(_CATALOG, "Tenant", "tenant", "Get List", _CHANGES),
     **_resource(_CATALOG, "Asset", "asset", "Get List", _CHANGES),

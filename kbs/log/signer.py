@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from attest.tlog.checkpoint import Checkpoint, sign_checkpoint
 from attest.tlog.keys import SignerKey
+from attest.tlog.note import sign_text
 
 __all__ = ["CheckpointSigner"]
 
@@ -28,6 +29,12 @@ class CheckpointSigner:
     def verifier_key(self) -> str:
         """The public half, as trust files write it."""
         return self._signer.verifier_key
+
+    def note(self, text: bytes) -> bytes:
+        """A signed note of something that no checkpoint can be: its first line is another. Raises ValueError else."""
+        if text.partition(b"\n")[0] == self.origin.encode():
+            raise ValueError("a text that begins with the log's name is a checkpoint's, which `checkpoint` alone signs")
+        return sign_text(text, self._signer).encode()
 
     def checkpoint(self, size: int, root: bytes) -> bytes:
         """The signed checkpoint of a committed head. One signature serves all entries of its batch."""

@@ -16,9 +16,10 @@ from attest.errors import AttestError
 from kbs.model.refusal import Refused, Unavailable
 from kbs.rpc.status import DETAILS_KEY, status_of
 
-__all__ = ["Call", "Method", "check_tls", "service"]
+__all__ = ["Call", "Method", "Service", "check_tls", "service"]
 
 _log = logging.getLogger("sealgate.rpc")
+Service = grpc.GenericRpcHandler
 Context = aio.ServicerContext[bytes, bytes]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,10 +19,16 @@ from kbs.collateral.service import CollateralService
 from kbs.collateral.shelf import Shelf
 from kbs.collateral.source import Offline, Source
 from kbs.outbound.client import Egress, Outbound
+from kbs.release.fleet import Fleet
+from kbs.release.foresight import watch
+from kbs.release.preflight import Forecast
+from kbs.rpc import collateral as people_collateral
+from kbs.rpc.handler import Service, service
 from kbs.serve.config.sections import Collateral as Section
+from kbs.serve.wiring import Running
 from kbs.store.collateral import CollateralCache
 
-__all__ = ["open_collateral"]
+__all__ = ["looked_after", "open_collateral"]
 
 # Fetches on the word of reports that are not proven yet, for chips never seen and for those that were.
 _STRANGERS, _STRANGER_EVERY_MS = 64, 5_000
@@ -50,16 +56,16 @@ async def open_collateral(
         strangers=Budget(_STRANGERS, _STRANGER_EVERY_MS, monotonic),
         known=Budget(_KNOWN, _KNOWN_EVERY_MS, monotonic),
     )
-    service = CollateralService(shelf, library, cache, {SnpEvidence: kds}, chance=chance)
-    fresh = asyncio.create_task(service.keep_fresh(clock)) if asked else None
+    keeper = CollateralService(shelf, library, cache, {SnpEvidence: kds}, chance=chance)
+    fresh = asyncio.create_task(keeper.keep_fresh(clock)) if asked else None
     try:
-        yield service
+        yield keeper
     finally:
         if fresh is not None:
             fresh.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await fresh
-        await service.close()
+        await keeper.close()
         await outbound.close()
         cache.close()
 
@@ -73,3 +79,21 @@ def _egress(section: Section) -> Egress:
         ca_file=section.ca_file,
         loopback=any(base.scheme == "http" for base in bases),
     )
+
+
+@asynccontextmanager
+async def looked_after(
+    running: Running, collateral: CollateralService, foreseen: Callable[[int, Forecast], object]
+) -> AsyncIterator[Service]:
+    """The service with which people look after collateral, and a look ahead until the block ends.
+
+    `foreseen` gets 30, 7 and 1 (days) with what was foreseen for then, daily and after each change of collateral.
+    """
+    fleet = Fleet(running.reader)
+    ahead = asyncio.create_task(watch(running.broker, collateral.pieces, fleet, foreseen))
+    try:
+        yield service(people_collateral.NAME, people_collateral.methods(running.broker, collateral, fleet))
+    finally:
+        ahead.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ahead

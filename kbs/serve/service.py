@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from attest.errors import AttestError
@@ -14,7 +14,7 @@ from kbs.log.bodies import refusals
 from kbs.log.publish import LogForked
 from kbs.model.unit import Unit, Verdict
 from kbs.rpc import catalog, decisions, enrolment, key_release, key_versions
-from kbs.rpc.handler import service
+from kbs.rpc.handler import Service, service
 from kbs.rpc.server import Listeners, Tls, start
 from kbs.serve.people import access_of
 from kbs.serve.wiring import Running
@@ -38,8 +38,12 @@ async def serve(
     publish_every_s: float = 1.0,
     certificate_life: int = 24 * 3_600_000,
     attempts_per_minute: int = 60,
+    people: Sequence[Service] = (),
 ) -> AsyncIterator[Listeners]:
-    """Says in the log that this broker serves, then serves until the block ends; the log is then published whole."""
+    """Says in the log that this broker serves, then serves until the block ends; the log is then published whole.
+
+    `people` are services for the people port besides those that every broker has.
+    """
     await running.door.commit([running.joined])
     access = access_of(running.broker, running.reader, running.keyring.issuer, certificate_life)
     listeners = await start(
@@ -51,6 +55,7 @@ async def serve(
             service(decisions.NAME, decisions.methods(running.broker, running.reader)),
             service(catalog.NAME, catalog.methods(running.broker)),
             service(key_versions.NAME, key_versions.methods(running.broker)),
+            *people,
         ],
         tls,
         host=host,

@@ -99,8 +99,14 @@ class SimulatedSite:
     ) -> AsyncIterator[tuple[Running, Listeners]]:
         """Serves on loopback in this process."""
         with self.open(faults=faults) as running:
-            ports = {"workload_port": workload_port, "people_port": people_port}
-            async with serve(running, self.tls(), host="127.0.0.1", publish_every_s=0.2, **ports) as listeners:
+            async with serve(
+                running,
+                self.tls(),
+                host="127.0.0.1",
+                workload_port=workload_port,
+                people_port=people_port,
+                publish_every_s=0.2,
+            ) as listeners:
                 yield running, listeners
 
 

@@ -1,0 +1,85 @@
+"""The forecast of a whole fleet, made without holding up the event loop; and the notices that it gives rise to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from kbs.model.collateral import Piece
+from kbs.release.fleet import Fleet
+from kbs.release.port import Broker
+from kbs.release.preflight import Forecast, forecast, refusals_of
+
+__all__ = ["NOTICE_DAYS", "foresee", "watch"]
+
+_log = logging.getLogger("sealgate.collateral")
+NOTICE_DAYS: Final = (30, 7, 1)
+DAY_MS: Final = 86_400_000
+_LOOK_S: Final = 60.0
+
+
+async def foresee(
+    broker: Broker,
+    pieces: Sequence[Piece],
+    fleet: Fleet,
+    *,
+    at: int,
+    tenants: Collection[str] | None = None,
+) -> Forecast:
+    """Who will be refused at `at` (ms), of `tenants` or of all, with the collateral that is at hand."""
+    await fleet.follow()
+    now, snapshot, found = broker.clock(), broker.catalogue.current(), []
+    for seen in fleet.seen(tenants):
+        gathered = broker.collateral.at_hand(seen.evidence, now)
+        found.append((seen, refusals_of(seen, gathered, broker.anchors, snapshot, now=now, at=at)))
+        await asyncio.sleep(0)
+    return forecast(found, pieces, at=at)
+
+
+async def watch(
+    broker: Broker,
+    pieces: Callable[[int], Sequence[Piece]],
+    fleet: Fleet,
+    tell: Callable[[int, Forecast], object],
+    *,
+    look_s: float = _LOOK_S,
+) -> None:
+    """Foresees 30, 7 and 1 days, daily and after every change of collateral, for ever; to be cancelled at the end.
+
+    `tell` gets the days and the forecast: for a metric. Who will be refused is also said in the process's log.
+    """
+    known: frozenset[tuple[str, bytes]] | None = None
+    due = 0
+    while True:
+        now = broker.clock()
+        at_hand = pieces(now)
+        names = frozenset((piece.name, piece.digest) for piece in at_hand)
+        if names != known or now >= due:
+            known, due = names, now + DAY_MS
+            try:
+                for days in NOTICE_DAYS:
+                    found = await foresee(broker, at_hand, fleet, at=now + days * DAY_MS)
+                    tell(days, found)
+                    _say(days, found)
+            except Exception:  # noqa: BLE001  # a forecast that fails harms no release; the next one is a day away
+                _log.exception("who will be refused could not be foreseen")
+        await asyncio.sleep(look_s)
+
+
+def _say(days: int, found: Forecast) -> None:
+    for refusal, nodes in found.refusals:
+        _log.warning(
+            "in %d days %d of %d platforms will be refused: %s %s %s: expected %s, got %s",
+            days,
+            len(nodes),
+            found.platforms,
+            refusal.product,
+            refusal.asset,
+            refusal.check,
+            refusal.expected,
+            refusal.got,
+        )
+    for ending in found.endings:
+        _log.warning("in %d days %s will have ended; it must be renewed or imported before", days, ending.name)

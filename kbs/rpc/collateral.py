@@ -1,0 +1,149 @@
+"""sealgate.v1.Collateral: bundles out and in, a fetch now, and who will be refused at a date. Each call is logged."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from sealgate.v1.collateral_pb2 import (
+    ExportCollateralRequest,
+    ExportCollateralResponse,
+    ForecastEnding,
+    ForecastRefusal,
+    ImportCollateralRequest,
+    ImportCollateralResponse,
+    PieceOutcome,
+    PreflightCollateralRequest,
+    PreflightCollateralResponse,
+    RefreshCollateralRequest,
+    RefreshCollateralResponse,
+)
+
+from attest.tlog.entry import canonical
+from kbs.log.bodies import query
+from kbs.model.asset import Principal
+from kbs.model.bundle import bundle_text, contents_of, join_bundle
+from kbs.model.collateral import Piece
+from kbs.model.names import Place
+from kbs.model.refusal import Refused
+from kbs.model.unit import Unit, Verdict
+from kbs.release.fleet import Fleet
+from kbs.release.foresight import foresee
+from kbs.release.port import Broker
+from kbs.release.preflight import Forecast
+from kbs.rpc.handler import Method
+from kbs.rpc.people import Allowed, Rpc, methods_of
+
+__all__ = ["NAME", "CollateralKeeper", "methods"]
+
+NAME = "sealgate.v1.Collateral"
+_MOST_BYTES = 3 << 20  # of a bundle: what gRPC's clients take in one message
+_MOST_NODES = 100
+
+
+class CollateralKeeper(Protocol):
+    """The collateral room, as operators reach it."""
+
+    def pieces(self, now: int) -> list[Piece]:
+        """Every piece that is cached and valid."""
+
+    async def take(self, pieces: list[Piece], now: int) -> list[tuple[str, str]]:
+        """Keeps what verifies; (name, outcome)."""
+
+    async def renew(self, now: int, *, at_once: bool = False) -> list[str]:
+        """Fetches what can be renewed; the names of what changed."""
+
+
+def methods(broker: Broker, keeper: CollateralKeeper, fleet: Fleet) -> dict[str, Method]:
+    """The service's methods over one broker."""
+
+    async def export_collateral(request: ExportCollateralRequest, allowed: Allowed) -> ExportCollateralResponse:
+        await _log(broker, allowed, "ExportCollateral", request)
+        now = broker.clock()
+        contents = contents_of([p for p in keeper.pieces(now) if p.name.startswith(request.prefix)])
+        if len(contents) > _MOST_BYTES:
+            expected = f"at most {_MOST_BYTES} bytes; ask for a prefix"
+            raise Refused("REQUEST_MALFORMED", check="prefix", expected=expected, got=f"{len(contents)} bytes")
+        note = broker.signer.note(bundle_text(broker.signer.origin, now, contents))
+        return ExportCollateralResponse(bundle=join_bundle(note, contents))
+
+    async def import_collateral(request: ImportCollateralRequest, allowed: Allowed) -> ImportCollateralResponse:
+        await _log(broker, allowed, "ImportCollateral", request)
+        pieces = [
+            Piece(name=p.name, data=p.data, fetched_at=p.fetched_at.ToMilliseconds(), good_until=0)
+            for p in request.pieces
+        ]
+        outcomes = await keeper.take(pieces, broker.clock())
+        return ImportCollateralResponse(outcomes=[PieceOutcome(name=n, outcome=o) for n, o in outcomes])
+
+    async def refresh_collateral(request: RefreshCollateralRequest, allowed: Allowed) -> RefreshCollateralResponse:
+        await _log(broker, allowed, "RefreshCollateral", request)
+        return RefreshCollateralResponse(changed=await keeper.renew(broker.clock(), at_once=True))
+
+    async def preflight_collateral(
+        request: PreflightCollateralRequest, allowed: Allowed
+    ) -> PreflightCollateralResponse:
+        await _log(broker, allowed, "PreflightCollateral", request)
+        now = broker.clock()
+        at = request.at.ToMilliseconds() if request.HasField("at") else now
+        tenants = frozenset(allowed.person.tenants)
+        return _forecast(await foresee(broker, keeper.pieces(now), fleet, at=max(at, now), tenants=tenants))
+
+    table: dict[str, Rpc[Any]] = {
+        "ExportCollateral": Rpc(request=ExportCollateralRequest, locate=_locate, run=export_collateral),
+        "ImportCollateral": Rpc(request=ImportCollateralRequest, locate=_locate, run=import_collateral),
+        "RefreshCollateral": Rpc(request=RefreshCollateralRequest, locate=_locate, run=refresh_collateral),
+        "PreflightCollateral": Rpc(request=PreflightCollateralRequest, locate=_locate, run=preflight_collateral),
+    }
+    return methods_of(NAME, table, broker)
+
+
+def _locate(_request: Message, person: Principal) -> Place:
+    """Collateral is the deployment's: whoever has the role in any tenant of theirs has it here."""
+    return Place(tenant=min(person.tenants), name="collateral")
+
+
+async def _log(broker: Broker, allowed: Allowed, method: str, request: Message) -> None:
+    asked = await asyncio.to_thread(lambda: hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest())
+    scope = canonical({"v": "sealgate.query/1", "method": method, "request_digest": asked})
+    draft = query(
+        entry_id=broker.random(16).hex(),
+        tenant=allowed.place.tenant,
+        actor=allowed.person.id,
+        broker=broker.identity,
+        scope=hashlib.sha256(scope).digest(),
+    )
+    await broker.store.commit([Unit(verdict=Verdict(draft=draft, blobs=(scope,)))])
+
+
+def _forecast(found: Forecast) -> PreflightCollateralResponse:
+    refusals = [
+        ForecastRefusal(
+            product=r.product,
+            asset=r.asset,
+            check=r.check,
+            path=r.path,
+            expected=r.expected,
+            got=r.got,
+            nodes=nodes[:_MOST_NODES],
+            count=len(nodes),
+        )
+        for r, nodes in found.refusals
+    ]
+    endings = [ForecastEnding(name=e.name, good_until=_time(e.good_until)) for e in found.endings]
+    return PreflightCollateralResponse(
+        at=_time(found.at),
+        platforms=found.platforms,
+        refused=found.refused,
+        refusals=refusals,
+        endings=endings,
+    )
+
+
+def _time(ms: int) -> Timestamp:
+    at = Timestamp()
+    at.FromMilliseconds(ms)
+    return at
