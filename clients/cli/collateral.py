@@ -98,6 +98,8 @@ def _add(verbs: Any, name: str, run: Callable[..., int], *, people: bool | None 
 def _export(args: argparse.Namespace, doors: Doors) -> int:
     from clients.operator.collateral import export_bundle  # noqa: PLC0415  # the command line must start fast
 
+    if args.out.exists():
+        raise Usage(f"{args.out} exists and is not written over")
     with people_channel(args, doors) as channel:
         data = export_bundle(channel, args.prefix)
     try:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -52,7 +53,7 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def _served(folder: Path, **how: int) -> AsyncIterator[Served]:
+async def _served(folder: Path, **how: Any) -> AsyncIterator[Served]:
     site = Site(directory=folder / "site", deployment=ORIGIN)
     founders = [Founder(name=n, roles=frozenset({"operator"}), tenants=frozenset({"acme"})) for n in ("a", "b")]
     invitations = await initialise(site, wall_clock, simulated=False, founders=founders)
@@ -67,7 +68,7 @@ async def _served(folder: Path, **how: int) -> AsyncIterator[Served]:
             "simulated": False,
         }
         (folder / "trust.json").write_text(json.dumps(trust))
-        ports = {"workload_port": 0, "people_port": 0}
+        ports: dict[str, Any] = {"workload_port": 0, "people_port": 0}
         async with serve(running, tls, host="127.0.0.1", publish_every_s=0.2, **ports, **how) as listeners:
             yield Served(running=running, listeners=listeners, invitations=invitations, folder=folder)
 

@@ -1,0 +1,164 @@
+"""Who will be refused at another date: known platforms judged once more, by reason, and nobody forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from attest.evidence import Collateral, SnpEvidence, TdxEvidence
+from kbs.catalog.register import put
+from kbs.collateral.shelf import Shelf
+from kbs.model.collateral import Piece
+from kbs.release.fleet import Fleet, decode_evidence
+from kbs.release.foresight import NOTICE_DAYS, foresee, watch
+from kbs.release.preflight import Forecast
+from kbs.release.release import release
+from kbs.serve.wiring import Running, open_site
+from tests.makers import site as maker
+from tests.makers.site import ASSET, SimulatedSite
+from tests.makers.workload import build
+
+DAY = 86_400_000
+PROFILE = "tenants/acme/profiles/snp-default"
+
+
+@pytest.fixture
+def running(site: SimulatedSite) -> Iterator[Running]:
+    with site.open() as running:
+        yield running
+
+
+async def _boot(running: Running, site: SimulatedSite, *numbers: int) -> None:
+    for number in numbers:
+        chip = site.vendor.chip(number)
+        await release(build(chip, running.broker.challenges, running.broker.clock()).ask, running.broker)
+
+
+async def _raise_minimum(running: Running, ucode: int) -> None:
+    rows = {name: digest for name, _, digest, _ in running.reader.objects()[2]}
+    document = {
+        "name": PROFILE,
+        "profile": {"snp": {"products": ["milan"], "minimum_tcb": {"milan": {"bl": 3, "snp": 24, "ucode": ucode}}}},
+    }
+    change = put("profile", PROFILE, document, entry=maker.draft_of(running), replaces=rows[PROFILE])
+    await maker.register(running, [change])
+
+
+async def test_nobody_is_refused_as_long_as_nothing_changes(running: Running, site: SimulatedSite) -> None:
+    await _boot(running, site, 1, 2, 3, 1)
+    found = await foresee(running.broker, [], Fleet(running.reader), at=running.broker.clock() + DAY)
+    assert (found.platforms, found.refused, found.refusals, found.endings) == (3, 0, (), ())
+
+
+async def test_a_higher_minimum_refuses_those_below_it(running: Running, site: SimulatedSite) -> None:
+    fleet = Fleet(running.reader)
+    await _boot(running, site, 1, 2)
+    await foresee(running.broker, [], fleet, at=running.broker.clock())
+    await _boot(running, site, 3)
+    await _raise_minimum(running, 220)
+    found = await foresee(running.broker, [], fleet, at=running.broker.clock() + DAY)
+    assert (found.platforms, found.refused) == (3, 3)
+    assert {(r.product, r.asset, len(nodes)) for r, nodes in found.refusals} == {("Milan", ASSET, 3)}
+    assert all("ucode" in r.expected + r.got for r, _ in found.refusals)
+
+
+async def test_what_ends_before_the_date_is_told_apart(running: Running, site: SimulatedSite) -> None:
+    await _boot(running, site, 1)
+    now = running.broker.clock()
+    pieces = [
+        Piece(name="amd/crl/VCEK/Milan", data=b"x", fetched_at=now, good_until=now + 5 * DAY),
+        Piece(name="amd/issuers/VCEK/Milan", data=b"y", fetched_at=now, good_until=now + 500 * DAY),
+    ]
+    found = await foresee(running.broker, pieces, Fleet(running.reader), at=now + 7 * DAY)
+    assert [ending.name for ending in found.endings] == ["amd/crl/VCEK/Milan"]
+    assert found.refused == 0
+
+
+async def test_a_certificate_of_the_platform_that_ends_refuses_it(site: SimulatedSite) -> None:
+    import datetime as dt  # noqa: PLC0415
+
+    ends = site.vendor.now + dt.timedelta(days=3)
+    chip = site.vendor.chip(5, kind="VLEK", not_after=ends)
+    with site.open() as running:
+        await release(build(chip, running.broker.challenges, running.broker.clock()).ask, running.broker)
+        fleet = Fleet(running.reader)
+        now = running.broker.clock()
+        assert (await foresee(running.broker, [], fleet, at=now + DAY)).refused == 0
+        found = await foresee(running.broker, [], fleet, at=now + 7 * DAY)
+        [(refusal, nodes)] = found.refusals
+        assert (refusal.check, refusal.asset, len(nodes)) == ("CERT_EXPIRED", "", 1)
+
+
+async def test_a_list_that_revokes_refuses_all_of_its_product(site: SimulatedSite) -> None:
+    with site.open() as running:
+        await _boot(running, site, 1, 2)
+    shelf = Shelf(Collateral(crls=(site.vendor.crl([0x10001]),)))
+    with open_site(site.site, shelf, site.anchors) as running:
+        found = await foresee(running.broker, [], Fleet(running.reader), at=running.broker.clock())
+        [(refusal, nodes)] = found.refusals
+        assert (refusal.check, len(nodes)) == ("CERT_REVOKED", 2)
+
+
+async def test_only_the_tenants_that_are_asked_for(running: Running, site: SimulatedSite) -> None:
+    await _boot(running, site, 1)
+    found = await foresee(running.broker, [], Fleet(running.reader), at=running.broker.clock(), tenants={"umbrella"})
+    assert found.platforms == 0
+
+
+async def test_it_looks_ahead_daily_and_after_each_change(
+    running: Running, site: SimulatedSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _boot(running, site, 1)
+    await _raise_minimum(running, 220)
+    now = [running.broker.clock()]
+    broker = dataclasses.replace(running.broker, clock=lambda: now[0])
+    pieces = [Piece(name="amd/crl/VCEK/Milan", data=b"x", fetched_at=0, good_until=now[0] + 2 * DAY)]
+    told: list[tuple[int, Forecast]] = []
+    heard = asyncio.Event()
+
+    def tell(days: int, found: Forecast) -> None:
+        told.append((days, found))
+        if days == NOTICE_DAYS[-1]:
+            heard.set()
+
+    async def wait() -> None:
+        await asyncio.wait_for(heard.wait(), 5)
+        heard.clear()
+
+    with caplog.at_level(logging.WARNING, "sealgate.collateral"):
+        task = asyncio.create_task(watch(broker, lambda _now: pieces, Fleet(running.reader), tell, look_s=0.001))
+        await wait()
+        assert [days for days, _ in told] == [30, 7, 1]
+        assert {found.refused for _, found in told} == {1}
+        assert [len(found.endings) for _, found in told] == [1, 1, 0]
+        await asyncio.sleep(0.02)
+        assert len(told) == 3  # nothing changed, and the day is not over
+        pieces[0] = dataclasses.replace(pieces[0], data=b"renewed")
+        await wait()
+        now[0] += DAY
+        await wait()
+        assert len(told) == 9
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert "in 30 days 1 of 1 platforms will be refused: Milan" in caplog.text
+    assert "in 7 days amd/crl/VCEK/Milan will have ended" in caplog.text
+
+
+def test_evidence_is_read_back_as_it_was_written() -> None:
+    from kbs.release.evidence import _encoded  # noqa: PLC0415
+
+    for evidence in (
+        SnpEvidence(report=b"r" * 1_184, certificates=(b"a", b"", b"ccc")),
+        SnpEvidence(report=b""),
+        TdxEvidence(quote=b"q" * 5_000, event_log=b"log"),
+    ):
+        document = _encoded(evidence, b"{}")
+        assert decode_evidence(document) == (evidence, b"{}")
+        for cut in (0, 3, len(document) // 2, len(document) - 1):
+            assert decode_evidence(document[:cut]) is None
+    assert decode_evidence(b"anything else at all") is None
