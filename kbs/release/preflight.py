@@ -91,7 +91,7 @@ def refusals_of(
     claims = _as_of(replace(inspected.claims, init_data=init_data), _utc(at))
     return tuple(
         _refusal(seen, asset, finding.check, finding.path, finding.expected, finding.got)
-        for asset, appraisal in appraise_all(seen.assets, claims, snapshot).items()
+        for asset, appraisal in appraise_all(seen.assets, claims, snapshot, at).items()
         for finding in appraisal.findings
         if finding.outcome is Outcome.FAILED
     )
