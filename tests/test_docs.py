@@ -74,3 +74,20 @@ def test_the_ordinary_command_refuses_what_is_simulated(tmp_path: Path, capsys: 
     for name, command in commands.items():
         assert main(command, Doors(now=datetime.now(UTC))) == 4, name
         assert "simulated" in capsys.readouterr().err, name
+
+
+def test_the_table_of_attacks_names_tests_that_exist() -> None:
+    table = (ROOT / "docs" / "log.md").read_text("utf-8").partition("## Attacks")[2]
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", table))
+    assert len(named) > 8
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
+    numbers = {int(n) for row in re.findall(r"^\| ([\d, to]+) \|", table, re.M) for n in _numbers(row)}
+    assert numbers == set(range(1, 37))
+
+
+def _numbers(row: str) -> list[int]:
+    found: list[int] = []
+    for part in row.split(","):
+        first, _, last = part.partition(" to ")
+        found += range(int(first), int(last or first) + 1)
+    return found

@@ -11,9 +11,10 @@ from attest.errors import AttestError, NotLogged
 from attest.tlog.entry import Leaf
 from clients.auditor.report import Findings
 
-__all__ = ["History"]
+__all__ = ["History", "governs"]
 
 _GENESIS = "log.genesis"
+_GOVERNING = frozenset({_GENESIS, "log.incident", "broker.joined", "broker-key.added", "root.rotated"})
 _OPEN_NAMES = "release.refused"  # may name what is no asset, under a pseudonym and without a chain
 _ASSET_PREFIX = "tenants/"
 
@@ -50,7 +51,7 @@ class History:
         if header.gs is not None:
             self._link("GOVERNANCE_CHAIN", "h.gp, h.gs", self._governance, header.gp, header.gs, index)
             self._governance = (index, header.gs)
-        elif _governs(kind):
+        elif governs(kind):
             self._wrong("V6", "GOVERNANCE_CHAIN", "h.gs", "a link of the governance chain", "none", index)
         self._follow_assets(index, leaf)
 
@@ -85,9 +86,9 @@ class History:
         self._findings.add(level, error, index)
 
 
-def _governs(kind: object) -> bool:
+def governs(kind: object) -> bool:
     """Whether entries of this type belong to the governance chain, whatever else may."""
-    return isinstance(kind, str) and (kind in {_GENESIS, "broker.joined"} or kind.endswith((".created", ".changed")))
+    return isinstance(kind, str) and (kind in _GOVERNING or kind.endswith((".created", ".changed", ".deleted")))
 
 
 def _named(body: Mapping[str, object]) -> list[str]:

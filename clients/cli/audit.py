@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli import audit_incident, audit_receipts
+from clients.cli.audit_receipts import read_receipt
 from clients.errors import Usage
 
 if TYPE_CHECKING:
-    from clients.auditor.prove import Proven
+    from clients.auditor.report import Report
     from clients.auditor.source import Directory
     from clients.cli.main import Doors
+    from clients.trust import Trust
 
 __all__ = ["register"]
-
-_MAX_RECEIPT = 2_000_000
 
 _VERIFY = """Verifies a published log from its files alone, in one pass; memory grows with the assets, not the entries:
 
@@ -56,35 +57,6 @@ examples:
   sealgate audit list ./log --json | jq 'select(.type == "release.refused")'
   sealgate audit show ./log 17"""
 
-_PROVE = """Makes the receipt (.tlog-proof) of one entry against the published checkpoint, from the published files
-alone, and checks it as a stranger would before it is written. It has the entry in it. An existing FILE is never
-overwritten: a receipt is evidence."""
-
-_PROVE_EPILOG = """exit codes:
-   0  written
-   2  the command or the trust file cannot be used, there is no such entry, or FILE exists
-   4  the trust file is of a simulated deployment
-  10  the published files do not lead to the signed root: tampering proven
-  11  a piece that is needed is missing, or the entry is of a newer schema
-
-examples:
-  sealgate audit prove ./log 17 --trust trust.json --out 17.tlog-proof
-  sealgate audit prove ./log 17 --trust trust.json > 17.tlog-proof"""
-
-_CHECK = """Checks a receipt with nothing but the trust file: its checkpoint is signed by the log, the entry is in that
-tree, and the entry says of itself that it stands there. That the log still has that tree is for
-`sealgate audit verify DIR --receipt FILE`."""
-
-_CHECK_EPILOG = """exit codes:
-   0  the entry is in the log
-   2  the command, the trust file or FILE cannot be used
-   4  the receipt proves nothing, or the trust file is of a simulated deployment
-  11  the entry is of a newer schema: not to be judged
-
-examples:
-  sealgate audit check-receipt 17.tlog-proof --trust trust.json
-  sealgate audit check-receipt 17.tlog-proof --trust trust.json --json | jq .reason"""
-
 
 def register(subparsers: Any) -> None:
     """Adds the command."""
@@ -93,18 +65,7 @@ def register(subparsers: Any) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     text = "prove that a published log is whole and was not changed"
     verify = verbs.add_parser("verify", help=text, description=_VERIFY, epilog=_VERIFY_EPILOG, formatter_class=raw)
-    _add_directory(verify)
-    _add_trust(verify)
-    verify.add_argument("--state", type=Path, metavar="FILE", help="your file: the checkpoint of your last audit")
-    verify.add_argument(
-        "--receipt",
-        type=Path,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="receipts (.tlog-proof) that the log must agree with; give DIR first",
-    )
+    _add_inputs(verify)
     verify.add_argument("--allow-unanchored", action="store_true", help="exit 0 where only an anchor is missing")
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     verify.set_defaults(run=_verify)
@@ -121,26 +82,24 @@ def register(subparsers: Any) -> None:
     show.add_argument("index", type=int, metavar="INDEX", help="the entry's index, from 0")
     show.add_argument("--json", action="store_true", help="print it on one line")
     show.set_defaults(run=_show)
-    _register_receipts(verbs)
+    audit_receipts.register(verbs, _add_directory, _add_trust, _source)
+    audit_incident.register(verbs, _add_inputs, _look)
 
 
-def _register_receipts(verbs: Any) -> None:
-    raw = argparse.RawDescriptionHelpFormatter
-    text = "make the receipt of one entry"
-    prove = verbs.add_parser("prove", help=text, description=_PROVE, epilog=_PROVE_EPILOG, formatter_class=raw)
-    _add_directory(prove)
-    prove.add_argument("index", type=int, metavar="INDEX", help="the entry's index, from 0")
-    _add_trust(prove)
-    prove.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output if not given")
-    prove.add_argument("--json", action="store_true", help="print one JSON object")
-    prove.set_defaults(run=_prove)
-
-    text = "check a receipt, without the log"
-    check = verbs.add_parser("check-receipt", help=text, description=_CHECK, epilog=_CHECK_EPILOG, formatter_class=raw)
-    check.add_argument("receipt", type=Path, metavar="FILE", help="the receipt (.tlog-proof)")
-    _add_trust(check)
-    check.add_argument("--json", action="store_true", help="print one JSON object")
-    check.set_defaults(run=_check_receipt)
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    """What a log is verified from."""
+    _add_directory(parser)
+    _add_trust(parser)
+    parser.add_argument("--state", type=Path, metavar="FILE", help="your file: the checkpoint of your last audit")
+    parser.add_argument(
+        "--receipt",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="receipts (.tlog-proof) that the log must agree with; give DIR first",
+    )
 
 
 def _add_trust(parser: argparse.ArgumentParser) -> None:
@@ -151,22 +110,38 @@ def _add_directory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR", help="the published log: checkpoint and tile/ are in it")
 
 
-def _verify(args: argparse.Namespace, doors: Doors) -> int:
-    from clients.auditor.report import Verdict  # noqa: PLC0415  # the command line must start fast
-    from clients.auditor.state import read_state, write_state  # noqa: PLC0415
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What was read, and what it was found to be."""
+
+    trust: Trust
+    source: Directory
+    saved: bytes | None
+    receipts: Mapping[str, bytes]
+    report: Report
+
+
+def _look(args: argparse.Namespace, doors: Doors) -> _Look:
+    """Reads what the command line names and verifies the log from it."""
+    from clients.auditor.state import read_state  # noqa: PLC0415  # the command line must start fast
     from clients.auditor.verify import verify  # noqa: PLC0415
     from clients.trust import read_trust  # noqa: PLC0415
 
     trust = read_trust(args.trust, simulated=doors.simulated)
     source = _source(args.directory)
     saved = None if args.state is None else read_state(args.state)
-    report = verify(
-        source,
-        trust,
-        saved=saved,
-        first_use=args.state is not None and saved is None,
-        receipts={str(path): _read_receipt(path) for path in args.receipt},
-    )
+    receipts = {str(path): read_receipt(path) for path in args.receipt}
+    first_use = args.state is not None and saved is None
+    report = verify(source, trust, saved=saved, first_use=first_use, receipts=receipts)
+    return _Look(trust=trust, source=source, saved=saved, receipts=receipts, report=report)
+
+
+def _verify(args: argparse.Namespace, doors: Doors) -> int:
+    from clients.auditor.report import Verdict  # noqa: PLC0415
+    from clients.auditor.state import write_state  # noqa: PLC0415
+
+    seen = _look(args, doors)
+    report, saved = seen.report, seen.saved
     if args.state is not None and report.verdict is Verdict.OK and report.checkpoint is not None:
         write_state(args.state, report.checkpoint, old=saved)
     code = 0 if report.verdict is Verdict.UNANCHORED and args.allow_unanchored else report.verdict.code
@@ -195,62 +170,9 @@ def _show(args: argparse.Namespace, doors: Doors) -> int:
     return 0
 
 
-def _prove(args: argparse.Namespace, doors: Doors) -> int:
-    from clients.auditor.prove import prove  # noqa: PLC0415
-    from clients.trust import read_trust  # noqa: PLC0415
-
-    trust = read_trust(args.trust, simulated=doors.simulated)
-    proven = prove(_source(args.directory), trust, args.index)
-    told = {"origin": proven.tree.origin, "index": proven.index, "size": proven.tree.size}
-    if args.out is None and args.json:
-        print(json.dumps({**told, "receipt": proven.receipt.decode()}))
-    elif args.out is None:
-        sys.stdout.buffer.write(proven.receipt)  # UTF-8 whatever the terminal's encoding is
-        sys.stdout.buffer.flush()
-    else:
-        _write_new(args.out, proven)
-        text = f"{args.out}: entry {proven.index} of {proven.tree.origin}, proven at {proven.tree.size} entries"
-        print(json.dumps({**told, "out": str(args.out)}) if args.json else text)
-    return 0
-
-
-def _check_receipt(args: argparse.Namespace, doors: Doors) -> int:
-    from clients.auditor.prove import check_receipt  # noqa: PLC0415
-    from clients.trust import read_trust  # noqa: PLC0415
-
-    trust = read_trust(args.trust, simulated=doors.simulated)
-    proven = check_receipt(str(args.receipt), _read_receipt(args.receipt), trust)
-    print(json.dumps(proven.document()) if args.json else proven.text())
-    return 0
-
-
-def _write_new(path: Path, proven: Proven) -> None:
-    try:
-        with path.open("xb") as file:
-            try:
-                file.write(proven.receipt)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                path.unlink()
-                raise
-    except FileExistsError as error:
-        raise Usage(f"{path} exists, and a receipt is evidence: it is not overwritten") from error
-    except OSError as error:
-        raise Usage(f"the receipt {path} cannot be written: {error.strerror}") from error
-
-
 def _source(directory: Path) -> Directory:
     from clients.auditor.source import Directory  # noqa: PLC0415
 
     if not directory.is_dir():
         raise Usage(f"{directory} is not a directory")
     return Directory(directory)
-
-
-def _read_receipt(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_MAX_RECEIPT)
-    except OSError as error:
-        raise Usage(f"the receipt {path} cannot be read: {error.strerror}") from error

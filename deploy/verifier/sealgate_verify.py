@@ -41,6 +41,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 WIDTH = 256  # hashes in a full tile, entries in a full bundle
 MAX_SIZE = 2**63 - 1
+# Types of entries that belong to the chain of governance.
+GOVERNING = r"log\.(genesis|incident)|broker\.joined|broker-key\.added|root\.rotated|(?s:.*)\.(created|changed|deleted)"
 MAX_INTEGER = 2**53 - 1
 MAX_ENTRY = 60_000
 MAX_NOTE = 1_000_000
@@ -535,7 +537,7 @@ class Audit:
         if header["gs"] is not None:
             self._link(None, header["gp"], header["gs"], index)
         else:
-            governs = is_text(kind, r"log\.genesis|broker\.joined|(?s:.*)\.(created|changed)")
+            governs = is_text(kind, GOVERNING)
             self._check("V6", not governs, f"entry {index} is not in the chain of governance")
         for link in header["chains"]:
             self._link(link["asset"], link["prev"], link["seq"], index)

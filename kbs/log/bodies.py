@@ -20,6 +20,7 @@ __all__ = [
     "change",
     "credential",
     "genesis",
+    "incident",
     "joined",
     "query",
     "refusals",
@@ -200,6 +201,22 @@ def query(*, entry_id: str, tenant: str, actor: str, broker: Broker, scope: byte
         "scope_digest": scope.hex(),
     }
     return Draft(body=canonical(body, limit=MAX_BODY))
+
+
+def incident(*, entry_id: str, broker: Broker, kind: str, at: int, ahead_ms: int | None, bundle: bytes) -> Draft:
+    """Something happened to the log itself. `at` is when, by the clock that saw it.
+
+    `frozen`: the log was frozen and is no longer; `bundle` is the SHA-256 of the evidence that was kept. `clock`: the
+    log's time was found `ahead_ms` ahead of the clock; there is no bundle, and an empty digest is written as null.
+    """
+    body = {
+        **_common("log.incident", entry_id, "", ("broker", broker.id), broker, None),
+        "ahead_ms": ahead_ms,
+        "at": at,
+        "bundle_digest": bundle.hex() or None,
+        "kind": kind,
+    }
+    return Draft(body=canonical(body, limit=MAX_BODY), governance=True)
 
 
 def refusals(  # everything that the entry states

@@ -125,7 +125,7 @@ async def _answer(case: verdict.Case, unit: Unit, outcome: Outcome, started: int
             return await _repeat(case.ask, case.authentic, stored, broker, case.now)
         case Expired(age_ms=age):
             if unit.challenge and broker.clock() - unit.challenge.issued_at < age - _STEP_MS:
-                raise Unavailable("LOG_UNAVAILABLE")  # our clock is behind the log's: no new challenge would help
+                raise Unavailable("CLOCK_BEHIND_LOG")  # no new challenge would help
             raise Refused("CHALLENGE_EXPIRED", check="CHALLENGE_EXPIRED", expected="at most 120000 ms", got=f"{age} ms")
         case Committed(place=place, over_budget=over_budget):
             broker.collateral.stored(case.authentic.collateral)

@@ -62,6 +62,10 @@ REASONS: Mapping[str, tuple[Any, str]] = {
     ),
     "COLLATERAL_UNAVAILABLE": (_Code.UNAVAILABLE, "What is needed to judge the platform is not at hand."),
     "LOG_UNAVAILABLE": (_Code.UNAVAILABLE, "The log cannot be written, hence nothing is released."),
+    "CLOCK_BEHIND_LOG": (
+        _Code.UNAVAILABLE,
+        "The log's time is ahead of the broker's clock; nothing is released until the clock has caught up.",
+    ),
     "KEY_UNAVAILABLE": (_Code.UNAVAILABLE, "The key cannot be opened now."),
     "STATE_MOVING": (_Code.UNAVAILABLE, "What the decision rests on changed meanwhile; try again."),
     "DOCUMENT_INVALID": (_Code.INVALID_ARGUMENT, "The document is not what its kind demands."),

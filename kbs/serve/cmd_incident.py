@@ -22,7 +22,8 @@ what was expected and what was there. If a check fails the log is frozen; the ex
 
 A frozen log refuses every release until people have looked, across restarts. --resolve ends that, and only
 after the file is written and every check passes: put a good store back first, one that continues both what
-was published and what was seen last."""
+was published and what was seen last. The freeze ends with an entry, log.incident, that commits to the file
+which was written."""
 
 _EPILOG = """examples:
   sealgate-broker incident --directory /var/lib/sealgate --out incident.json
@@ -46,9 +47,13 @@ def register(subparsers: Any) -> None:
 
 
 def _incident(args: argparse.Namespace, doors: Doors) -> int:
-    """1. look  2. freeze if a check fails  3. keep the evidence  4. and only then, if asked to and sound, resolve."""
+    """1. look  2. freeze if a check fails  3. keep the evidence  4. and only then, if asked to and sound, resolve.
+
+    First the entry that says so, then the mark goes: a crash between them leaves a frozen log, at worst two entries.
+    """
     from kbs.serve.check import freeze, seen_is_stored  # noqa: PLC0415  # help must not load the broker
     from kbs.serve.commands import FROZEN, site_of  # noqa: PLC0415
+    from kbs.serve.resolve import log_resolved  # noqa: PLC0415
     from kbs.store.freeze import read_mark, remove_mark  # noqa: PLC0415
 
     site = site_of(args.directory)
@@ -64,7 +69,8 @@ def _incident(args: argparse.Namespace, doors: Doors) -> int:
     document = _document(site, found, why, checks, doors.clock())
     _write_new(args.out, json.dumps(document, indent=1).encode() + b"\n")
     resolved = bool(args.resolve and sound and mark)
-    if resolved:
+    if resolved and found and mark:
+        log_resolved(site.store, found, args.out.read_bytes(), mark.at, doors.clock)
         remove_mark(site.store)
     state = "resolved" if resolved else "frozen" if mark else "sound" if sound else "unreadable"
     failed = [f"{f.check}: {f.path}: expected {f.expected}, got {f.got}" for f in checks if f.outcome.value == "failed"]

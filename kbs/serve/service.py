@@ -16,6 +16,7 @@ from kbs.model.unit import Unit, Verdict
 from kbs.rpc import catalog, decisions, enrolment, key_release, key_versions
 from kbs.rpc.handler import Service, service
 from kbs.rpc.server import Listeners, Tls, start
+from kbs.serve.clock_watch import ClockWatch
 from kbs.serve.people import access_of
 from kbs.serve.wiring import Running
 from kbs.store.errors import StoreUnavailable
@@ -24,7 +25,7 @@ __all__ = ["log_flood", "serve"]
 
 _log = logging.getLogger("sealgate.serve")
 _GRACE_S = 5.0
-_FLOOD_LOOK_S = 5.0
+_LOOK_S = 5.0
 
 
 @asynccontextmanager
@@ -64,7 +65,7 @@ async def serve(
     )
     stopping = asyncio.Event()
     publishing = asyncio.create_task(_publish_until(stopping, running, publish_every_s))
-    watching = asyncio.create_task(_watch_floods(stopping, running))
+    watching = asyncio.create_task(_watch(stopping, running, ClockWatch(running)))
     try:
         yield listeners
     finally:
@@ -93,11 +94,12 @@ async def log_flood(running: Running, now: int, *, last: bool = False) -> None:
         _log.error("%d refusals could not be logged: %s", flood.total, error)
 
 
-async def _watch_floods(stopping: asyncio.Event, running: Running) -> None:
-    """Looks at the meter every few seconds, and once more at the end."""
+async def _watch(stopping: asyncio.Event, running: Running, clock: ClockWatch) -> None:
+    """Looks at the clock and at the meter of refusals every few seconds, and at the meter once more at the end."""
     while not stopping.is_set():
+        await clock.look()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), _FLOOD_LOOK_S)
+            await asyncio.wait_for(stopping.wait(), _LOOK_S)
         await log_flood(running, running.broker.clock(), last=stopping.is_set())
 
 

@@ -56,8 +56,9 @@ class WriteDoor:
         *,
         connect: Connect = open_writer,
         seen: LogHead | None = None,
+        resolving: bool = False,
     ) -> None:
-        """`seen` is the head that the self-check found; the first batch must extend it, too."""
+        """`seen` is the head that the self-check found; the first batch must extend it, too. `resolving` as Writer."""
         self._sequencer = sequencer
         self._clock = clock
         self._faults = faults
@@ -65,7 +66,7 @@ class WriteDoor:
         self._waiting: list[_Job] = []
         self._pruned = 0
         self._seen = seen
-        self._writer = Writer(path, connect)
+        self._writer = Writer(path, connect, resolving=resolving)
         self._thread = threading.Thread(target=self._run, name="write-door", daemon=True)
         self._thread.start()
 

@@ -30,8 +30,10 @@ _File = tuple[int, int] | None
 class Writer:
     """One connection for one thread. `begin`, then `commit` or `rollback`. Raises StoreUnavailable and LogFrozen."""
 
-    def __init__(self, path: Path, connect: Connect = open_writer) -> None:
+    def __init__(self, path: Path, connect: Connect = open_writer, *, resolving: bool = False) -> None:
+        """`resolving` writes although the log is frozen: the entry with which a freeze ends, and nothing else."""
         self._path = path
+        self._resolving = resolving
         self._wal_path = path.with_name(f"{path.name}-wal")
         self._connect = connect
         self._connection = connect(path)
@@ -44,7 +46,8 @@ class Writer:
         """The connection, with the head's lock taken on the store that was opened."""
         if self._unwritten is not None:
             self.freeze(self._unwritten)
-        refuse_frozen(self._path)
+        if not self._resolving:
+            refuse_frozen(self._path)
         if self._suspect:
             self._reopen()
         self._same_files()

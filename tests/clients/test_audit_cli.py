@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from attest.tlog.checkpoint import open_checkpoint
+from attest.tlog.keys import VerifierKey
 from clients.auditor.state import write_state
 from clients.cli.main import Doors, main
 from clients.errors import Unavailable
@@ -301,3 +304,60 @@ def test_help_has_examples_and_says_what_is_not_done(site: Site, verb: str) -> N
     code, out, _ = site.run(verb, "--help")
     assert (code, "examples:" in out) == (0, True)
     assert ("12  unanchored" if verb == "verify" else "Nothing is verified here") in out
+
+
+def _incident(site: Site, *arguments: object) -> tuple[int, str, str]:
+    return site.run("incident", site.directory, "--trust", site.folder / "trust.json", *arguments)
+
+
+def _fork(site: Site) -> None:
+    """Whoever has the log key signs another history of the same length."""
+    leaves = list(site.log.leaves)
+    leaves[17] = edit(leaves[17], lambda body: {**body, "reason": "ALLOWED_AFTERWARDS"})
+    site.publish(resequence(leaves))
+
+
+def test_incident_of_two_histories_convicts_by_itself(site: Site) -> None:
+    """The two signed checkpoints in the file contradict each other, for whoever has the log's key and nothing else."""
+    state, out = site.folder / "audit.state", site.folder / "incident.json"
+    assert site.verify("--state", state)[0] == 0
+    kept = state.read_bytes()
+    receipt = site.receipt(5)
+    _fork(site)
+    code, text, _ = _incident(site, "--state", state, "--receipt", receipt, "--out", out)
+    assert (code, f"{out} holds the evidence" in text) == (10, True)
+    assert state.read_bytes() == kept
+    document = json.loads(out.read_bytes())
+    assert (document["v"], document["report"]["verdict"]) == ("sealgate.audit-incident/1", "tampered")
+    assert base64.b64decode(document["saved"]) == kept
+    assert base64.b64decode(document["receipts"][str(receipt)]) == receipt.read_bytes()
+    [key] = [VerifierKey.parse(each) for each in document["log_keys"]]
+    notes = [base64.b64decode(document[name]) for name in ("published", "saved")]
+    one, two = (open_checkpoint(raw, key.name, [key]).checkpoint for raw in notes)
+    assert (one.size, one.root != two.root) == (two.size, True)
+    assert {tuple(pair["notes"]) for pair in document["contradictions"]} == {
+        ("published", "saved"),
+        ("published", str(receipt)),
+    }
+    assert _incident(site, "--state", state, "--out", out)[0] == 2  # never written over
+
+
+@pytest.mark.parametrize(
+    ("attack", "verdict", "code"),
+    [("edit", "tampered", 10), ("remove", "incomplete", 11), ("ahead", "stale", 12), ("nothing", "ok", 0)],
+)
+def test_incident_is_kept_of_whatever_is_not_well(site: Site, attack: str, verdict: str, code: int) -> None:
+    out, receipt = site.folder / "incident.json", site.receipt(3)
+    if attack == "edit":
+        path = site.directory / "tile/0/000"
+        path.write_bytes(bytes(32) + path.read_bytes()[32:])
+    elif attack == "remove":
+        (site.directory / "tile/0/000").unlink()
+    elif attack == "ahead":
+        receipt = _future(site)
+    found, text, _ = _incident(site, "--receipt", receipt, "--out", out, "--json")
+    told = json.loads(text)
+    assert (found, told["verdict"]) == (code, verdict)
+    assert (told["file"], out.exists()) == ((str(out), True) if code else (None, False))
+    if code:
+        assert json.loads(out.read_bytes())["contradictions"] == []

@@ -95,7 +95,8 @@ async def test_a_backup_that_is_behind_freezes_instead_of_forking(
         path.rename(site.directory / path.name)
     with pytest.raises(LogFrozen), site.open():
         pass
-    assert command("incident", "--directory", site.directory, "--out", tmp_path / "j.json", "--resolve").code == 0
+    resolve = ("incident", "--directory", site.directory, "--out", tmp_path / "j.json", "--resolve")
+    assert (await asyncio.to_thread(command, *resolve)).code == 0
     with site.open() as running:
         assert await ask(site, running) == GRANTED
 

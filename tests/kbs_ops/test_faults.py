@@ -12,8 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from attest.tlog.entry import parse_leaf
+from clients.auditor import report as audit
+from clients.auditor.source import Directory
+from clients.auditor.verify import verify
+from clients.trust import read_trust
+from kbs.log.clock import log_time
 from kbs.log.sequence import LogSequencer
 from kbs.model.unit import Unit, Verdict
+from kbs.serve.clock_watch import ClockWatch
 from kbs.serve.wiring import Running, wall_clock
 from kbs.store.connect import create, open_any, open_writer
 from kbs.store.door import WriteDoor
@@ -193,7 +200,7 @@ async def test_the_clock_one_hour_back(site: SimulatedSite) -> None:
         before = counts(site.site.store)
         clock.now -= HOUR
         for _ in range(2):
-            assert await ask(site, running) == LOG
+            assert await ask(site, running) == "CLOCK_BEHIND_LOG"
             assert await ask(site, running, used) == "CHALLENGE_EXPIRED"
         assert counts(site.site.store) == before
         await running.door.commit([running.joined])
@@ -204,6 +211,68 @@ async def test_the_clock_one_hour_back(site: SimulatedSite) -> None:
         assert counts(site.site.store)[1:] == (before[1] + 1, before[2] + 1)
     times = [t for (t,) in rows(site.site.store, "SELECT committed_at FROM log_root ORDER BY size")]
     assert times == sorted(times)
+
+
+# name: how the clock goes on, in ms for each release
+CLOCKS = {
+    "it stands still": (0, 0, 0, 0),
+    "a leap second is repeated": (500, 500, -1_000, 500),
+    "a minute back and on": (0, -60_000, 60_000, 0),
+    "by bounds": (59_000, -30_000, 1, -1),
+}
+
+
+@pytest.mark.parametrize("name", CLOCKS)
+async def test_the_logs_time_whatever_the_clock_does(site: SimulatedSite, name: str) -> None:
+    """35: never back, keys all the time, and an auditor has nothing to say."""
+    clock = Clock(wall_clock())
+    with site.open(clock=clock) as running:
+        for step in CLOCKS[name]:
+            clock.now += step
+            assert await ask(site, running) == GRANTED
+        times = [parse_leaf(leaf).header.t for leaf in running.reader.leaves(0, running.reader.head().size)]
+        running.publisher.publish()
+    assert times == sorted(times)
+    report = verify(Directory(site.site.log), read_trust(site.trust, simulated=True), first_use=True)
+    assert report.verdict is audit.Verdict.OK, report.text()
+
+
+# name: (the log's newest entry, the clock, ms ahead, is that beyond what clocks may differ)
+AHEAD = {
+    "equal": (NOW, NOW, 0, False),
+    "the clock is later": (NOW, NOW + HOUR, 0, False),
+    "within the tolerance": (NOW + 5_000, NOW, 5_000, False),
+    "beyond it": (NOW + 5_001, NOW, 5_001, True),
+    "an hour": (NOW + HOUR, NOW, HOUR, True),
+    "an empty log": (0, NOW, 0, False),
+}
+
+
+@pytest.mark.parametrize("name", AHEAD)
+def test_how_far_the_log_is_ahead(name: str) -> None:
+    last, clock, ahead, told = AHEAD[name]
+    found = log_time(last, clock)
+    assert (found.ahead_ms, found.ahead) == (ahead, told)
+    assert (f"{ahead / 1_000:.0f} s ahead of the clock" in found.sentence()) == told
+
+
+async def test_a_log_that_is_ahead_is_said_once_each_time(site: SimulatedSite) -> None:
+    """In the error log's words, as an entry, and as a value for health; again only after it was well in between."""
+    clock = Clock(wall_clock())
+    with site.open(clock=clock) as running:
+        watch = ClockWatch(running)
+        await running.door.commit([running.joined])
+        for _ in range(2):
+            clock.now -= HOUR
+            for _ in range(3):
+                await watch.look()
+                assert watch.found.ahead_ms == HOUR
+            clock.now += HOUR
+            await watch.look()
+            assert not watch.found.ahead
+        leaves = list(running.reader.leaves(0, running.reader.head().size))
+    bodies = [body for body in (parse_leaf(leaf).body for leaf in leaves) if body["type"] == "log.incident"]
+    assert [(b["kind"], b["ahead_ms"], b["at"]) for b in bodies] == [("clock", HOUR, clock.now - HOUR)] * 2
 
 
 async def test_no_step_of_the_clock_revives_a_challenge(site: SimulatedSite) -> None:
@@ -217,5 +286,5 @@ async def test_no_step_of_the_clock_revives_a_challenge(site: SimulatedSite) -> 
         clock.now -= HOUR
         before = counts(site.site.store)
         assert before[1] == 1
-        assert await ask(site, running, used) == LOG
+        assert await ask(site, running, used) == "CLOCK_BEHIND_LOG"
         assert counts(site.site.store) == before

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import os
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from attest.tlog.entry import parse_leaf
+from clients.auditor.report import Verdict
+from clients.auditor.source import Directory
+from clients.auditor.verify import verify
+from clients.trust import read_trust
 from kbs.log.publish import LogForked
 from kbs.serve.service import _publish, serve
 from kbs.serve.site import Site
-from kbs.serve.wiring import open_site
+from kbs.serve.wiring import open_site, wall_clock
 from kbs.store.backup import backup
 from kbs.store.errors import LogFrozen, StoreUnusable
 from kbs.store.freeze import Mark, Point, mark_path, read_mark, refuse_frozen, write_mark
@@ -49,7 +58,8 @@ async def test_the_guard_fires_and_it_lasts(site: SimulatedSite, tmp_path: Path)
             running.publisher.publish()
     with pytest.raises(LogFrozen, match="sealgate-broker incident"), site.open():
         pass
-    assert command("incident", "--directory", site.directory, "--out", tmp_path / "e.json", "--resolve").code == 0
+    resolve = ("incident", "--directory", site.directory, "--out", tmp_path / "e.json", "--resolve")
+    assert (await asyncio.to_thread(command, *resolve)).code == 0
     with site.open() as running:
         assert await ask(site, running) == GRANTED
 
@@ -175,6 +185,47 @@ def test_incident_of_a_sound_log(tmp_path: Path) -> None:
     assert command("incident", "--directory", tmp_path, "--out", out).code == 2
     document = json.loads(out.read_bytes())
     assert (document["stored"]["size"], document["frozen"], document["published"]) == (SIZE, None, None)
+
+
+async def test_a_freeze_ends_with_its_entry(site: SimulatedSite, tmp_path: Path) -> None:
+    """The entry commits to the file that was kept, auditors accept the log that goes on, and it was written first."""
+    store, old, good, out = site.site.store, tmp_path / "old.db", tmp_path / "good.db", tmp_path / "e.json"
+    backup(store, old)
+    with site.open() as running:
+        assert await ask(site, running) == GRANTED
+        running.publisher.publish()
+        copy_into(store, good)
+        copy_into(old, store)
+        assert await ask(site, running) == LOG
+    copy_into(good, store)
+    done = await asyncio.to_thread(
+        command, "incident", "--directory", site.directory, "--out", out, "--resolve", clock=wall_clock
+    )
+    assert (done.code, "resolved" in done.out) == (0, True)
+    with site.open() as running:
+        head = running.reader.head()
+        leaf = parse_leaf(running.reader.entries(head.size - 1, head.size)[0][1])
+        digest = hashlib.sha256(out.read_bytes()).digest()
+        assert (leaf.body["type"], leaf.body["kind"]) == ("log.incident", "frozen")
+        assert leaf.body["bundle_digest"] == digest.hex()
+        assert running.reader.document(head.size - 1, digest) == out.read_bytes()
+        assert await ask(site, running) == GRANTED
+        running.publisher.publish()
+    report = verify(Directory(site.site.log), read_trust(site.trust, simulated=True), first_use=True)
+    assert report.verdict is Verdict.OK, report.text()
+
+
+def test_a_freeze_that_cannot_be_logged_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, out = tmp_path / "store.db", tmp_path / "e.json"
+    fill(store, SIZE)
+    write_mark(store, Mark(at=NOW, reason="x"))
+    monkeypatch.setattr("kbs.store.connect._BUSY_MS", 10)
+    with closing(sqlite3.connect(store, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert command("incident", "--directory", tmp_path, "--out", out, "--resolve").code == 5
+    assert mark_path(store).exists()
+    assert command("incident", "--directory", tmp_path, "--out", tmp_path / "f.json", "--resolve").code == 0
+    assert rows(store, "SELECT count(*) FROM log_entry") == [(SIZE + 1,)]
 
 
 async def test_incident_keeps_every_head(site: SimulatedSite, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The golden schema is written from docs/log.md by hand. A test that fails is righ
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ import rfc8785
 
 from attest.errors import Malformed
 from attest.tlog.entry import MAX_BODY, Header, leaf, parse_canonical, parse_leaf
+from clients.auditor import history
+from deploy.verifier import sealgate_verify
 from kbs.catalog.register import put
 from kbs.log import bodies
 from kbs.log.bodies import Broker, KeyLine, ReleaseBody
@@ -83,6 +86,7 @@ CHANGES = ("asset", "device", "key-version", "profile", "reference-set", "princi
 GOLDEN: dict[str, dict[str, Any]] = {
     "log.genesis": COMMON | {"deployment": str, "log_key": str, "prev": NULL},
     "broker.joined": COMMON | {"collateral_digest": HEX32, "engine_digest": HEX32, "policy_digest": HEX32},
+    "log.incident": COMMON | {"ahead_ms": Or(int, NULL), "at": int, "bundle_digest": Or(HEX32, NULL), "kind": str},
     "query.performed": COMMON | {"scope_digest": HEX32},
     "access.refused": COMMON | {"action": str, "decision_digest": HEX32, "object": str, "reason": str},
     "refusal.batch": COMMON
@@ -203,6 +207,16 @@ ENTRIES: dict[str, tuple[str, Draft, bool]] = {
         ),
         False,
     ),
+    "a freeze that ended": (
+        "log.incident",
+        bodies.incident(entry_id=ID, broker=BROKER, kind="frozen", at=1, ahead_ms=None, bundle=bytes(32)),
+        True,
+    ),
+    "a clock behind the log": (
+        "log.incident",
+        bodies.incident(entry_id=ID, broker=BROKER, kind="clock", at=1, ahead_ms=9_000, bundle=b""),
+        True,
+    ),
     "a flood": ("refusal.batch", _refusals([("X", 1), ("Y", 2)]), False),
     "a flood of nothing": ("refusal.batch", _refusals([]), False),
     "a grant": ("release.granted", RELEASED.draft((ASSET,)), False),
@@ -228,6 +242,14 @@ def test_every_entry_is_as_the_schema_says(name: str) -> None:
 
 def test_there_is_an_entry_of_every_type() -> None:
     assert {entry_type for entry_type, _, _ in ENTRIES.values()} == set(GOLDEN)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_both_auditors_know_which_entries_govern(name: str) -> None:
+    """An entry of governance outside its chain is tampering; so both must know each type that governs, and no other."""
+    entry_type, _, governance = ENTRIES[name]
+    assert history.governs(entry_type) is governance
+    assert (re.fullmatch(sealgate_verify.GOVERNING, entry_type) is not None) is governance
 
 
 def test_what_is_absent_is_null() -> None:
