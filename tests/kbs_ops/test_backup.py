@@ -18,7 +18,7 @@ from kbs.store.errors import LogFrozen, StoreUnavailable, StoreUnusable
 from kbs.store.freeze import Mark, mark_path, read_mark, write_mark
 from tests.kbs_ops.hands import GRANTED, ask, command, counts, rows, tamper
 from tests.kbs_ops.test_selfcheck import SIZE, fill
-from tests.makers.site import SimulatedSite
+from tests.makers.site import SimulatedSite, unslowed
 from tests.makers.workload import build
 
 
@@ -33,7 +33,7 @@ def _move_away(site: SimulatedSite, name: str = "lost") -> Path:
 
 
 async def test_a_backup_while_it_serves_is_of_one_moment(site: SimulatedSite, tmp_path: Path) -> None:
-    with site.open() as running:
+    with site.open(repeats=unslowed()) as running:
         stop = asyncio.Event()
 
         async def load() -> int:
