@@ -14,7 +14,7 @@ demo: $(VENV)/run.stamp ## boot one simulated node against a real broker, releas
 	@$(BIN)/python -m deploy.demo.run
 
 test: $(VENV)/dev.stamp ## the whole test suite (under six minutes on two cores)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(or $(JOBS),auto) --dist worksteal
 
 check: $(VENV)/dev.stamp ## format, lint, types, import contracts, proto lint, breaking changes and drift
 	@$(BIN)/ruff format --check .

@@ -35,11 +35,12 @@ def test_every_number_of_rows_is_written_and_found(connection: Counting, count: 
     connection.statements = 0
     sql.ADD_MEMBER.run(connection, rows)
     assert connection.statements <= 12
-    strangers = [("m0", 1, "who 0"), ("", 0, "")]
+    members = [(meter, member, window) for meter, window, member in rows]
+    strangers = [("m0", "who 0", 1), ("m1", "who 0", 0), ("", "", 0)]
     connection.statements = 0
-    found = sql.FIND_MEMBERS.run(connection, [*rows, *strangers])
+    found = sql.FIND_MEMBERS.run(connection, [*members, *strangers])
     assert connection.statements <= 3
-    assert sorted(found) == sorted(rows)
+    assert sorted(found) == sorted(members)
 
 
 def test_rows_are_written_in_order(connection: Counting) -> None:
