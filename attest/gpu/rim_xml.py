@@ -56,8 +56,14 @@ def parse_xml(data: bytes) -> Element:
 
 
 def canonical(element: Element) -> bytes:
-    """Canonical XML of an element in its context, without comments (of which there are none)."""
-    return bytes(etree.tostring(element, method="c14n", exclusive=False, with_comments=False))
+    """Canonical XML of an element in its context, without comments (of which there are none).
+
+    Raises Malformed RIM_XML for what has no canonical form: a namespace whose name is a relative reference.
+    """
+    try:
+        return bytes(etree.tostring(element, method="c14n", exclusive=False, with_comments=False))
+    except etree.C14NError as error:
+        raise _bad("a document that has a canonical form", "none") from error
 
 
 def children(element: Element, path: str, *, attributes: frozenset[str] = frozenset()) -> list[Element]:

@@ -127,6 +127,7 @@ ATTACKS: list[tuple[str, Callable[[bytes], bytes], str]] = [
     ("a value changed", lambda d: d.replace(measured(7).hex().encode(), b"00" * 48), "RIM_DIGEST"),
     ("an alternative added", _in(b'index="7" active="True" alternatives="1"', b'index="7" active="True" alternatives="2"'), "RIM_DIGEST"),
     ("a namespace changed", _in(b"2015/schema.xsd", b"2016/schema.xsd"), "RIM_DIGEST"),
+    ("a relative namespace", _in(b"<SoftwareIdentity ", b'<SoftwareIdentity xmlns:evil="x" '), "RIM_XML"),
     ("a namespace added", _in(b"<SoftwareIdentity ", b'<SoftwareIdentity xmlns:evil="urn:x" '), "RIM_DIGEST"),
     ("white space added", _in(b"<ns0:Payload>", b"<ns0:Payload> "), "RIM_DIGEST"),
     ("text behind the signature", _in(b"</ds:Signature>", b"</ds:Signature>x"), "RIM_DIGEST"),
