@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -14,9 +15,9 @@ from grpc import aio
 
 from attest.errors import AttestError
 from kbs.model.refusal import Refused, Unavailable
-from kbs.rpc.status import DETAILS_KEY, status_of
+from kbs.rpc.status import DETAILS_KEY, reason_of, status_of
 
-__all__ = ["Call", "Method", "Service", "check_tls", "service"]
+__all__ = ["Call", "Method", "Observe", "Service", "check_tls", "service", "unobserved"]
 
 _log = logging.getLogger("sealgate.rpc")
 Service = grpc.GenericRpcHandler
@@ -53,10 +54,20 @@ class Call:
 Method = Callable[[bytes, Call], Awaitable[bytes]]
 
 
-def service(name: str, methods: Mapping[str, Method]) -> grpc.GenericRpcHandler:
-    """A gRPC service over bytes: generated stubs would answer UNKNOWN with an exception's text."""
+Observe = Callable[[str, str, float], object]
+
+
+def unobserved(_method: str, _reason: str, _seconds: float) -> None:
+    """Nobody counts."""
+
+
+def service(name: str, methods: Mapping[str, Method], observe: Observe = unobserved) -> grpc.GenericRpcHandler:
+    """A gRPC service over bytes: generated stubs would answer UNKNOWN with an exception's text.
+
+    `observe` is told of each call: method, reason (OK, or that of the refusal), seconds.
+    """
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-        method: grpc.unary_unary_rpc_method_handler(_guarded(f"{name}/{method}", call))
+        method: grpc.unary_unary_rpc_method_handler(_guarded(f"{name}/{method}", call, observe))
         for method, call in methods.items()
     }
     return grpc.method_handlers_generic_handler(name, handlers)
@@ -68,19 +79,24 @@ def check_tls(version: str) -> None:
         raise Refused("TLS_VERSION", check="TLS_VERSION", expected="TLSv1.3", got=version or "none")
 
 
-def _guarded(name: str, method: Method) -> Callable[[bytes, Context], Awaitable[bytes]]:
+def _guarded(name: str, method: Method, observe: Observe = unobserved) -> Callable[[bytes, Context], Awaitable[bytes]]:
     async def handle(data: bytes, context: Context) -> bytes:
-        call = Call(context)
+        call, began = Call(context), time.perf_counter()
         try:
             check_tls(call.tls_version())
-            return await method(data, call)
+            answer = await method(data, call)
         except (AttestError, Refused) as error:
             refusal: AttestError | Refused = error
         except Exception:  # noqa: BLE001  # our own bug: the caller learns nothing of it, the operator everything
             _log.exception("%s failed", name)
             refusal = Refused("INTERNAL")
+        else:
+            observe(name, "OK", time.perf_counter() - began)
+            return answer
         if isinstance(refusal, Unavailable) and refusal.__cause__ is not None:  # the caller learns the reason alone
             _log.error("%s was answered with %s: %s", name, refusal.reason, refusal.__cause__)
+        reason = reason_of(refusal) if isinstance(refusal, AttestError) else refusal.reason
+        observe(name, reason, time.perf_counter() - began)
         code, message, details = status_of(refusal)
         context.set_trailing_metadata(((DETAILS_KEY, details),))
         return await context.abort(code, message)

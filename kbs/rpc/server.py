@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -12,11 +13,7 @@ from kbs.rpc.parse import MAX_MESSAGE
 
 __all__ = ["Listeners", "Tls", "start"]
 
-_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_concurrent_streams", 256),
-)
+_OPTIONS = (("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_concurrent_streams", 256))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -39,28 +36,55 @@ class Listeners:
 
     async def stop(self, grace: float) -> None:
         """Lets calls in flight finish for `grace` seconds."""
-        await self.workload.stop(grace)
-        await self.people.stop(grace)
+        await asyncio.gather(self.workload.stop(grace), self.people.stop(grace))
 
 
 async def start(
     workload_services: Sequence[grpc.GenericRpcHandler],
     people_services: Sequence[grpc.GenericRpcHandler],
-    tls: Tls,
+    tls: Callable[[], Tls],
     *,
     host: str,
     workload_port: int,
     people_port: int,
+    share_ports: bool = False,
 ) -> Listeners:
-    """Binds both listeners and serves; raises RuntimeError if a port cannot be bound."""
-    pair = [(tls.key, tls.chain)]
-    workload = aio.server(options=_OPTIONS)
+    """Binds both listeners and serves; raises RuntimeError if a port cannot be bound.
+
+    `tls` is asked at every handshake, from a thread of gRPC's, and gives the same value again unless it changed.
+    `share_ports` lets other processes of this user bind the same ports; connections are spread among them.
+    """
+    options = (*_OPTIONS, ("grpc.so_reuseport", int(share_ports)))
+    at = f"[{host}]" if ":" in host else host
+    workload = aio.server(options=options)
     workload.add_generic_rpc_handlers(tuple(workload_services))
-    bound = workload.add_secure_port(f"{host}:{workload_port}", grpc.ssl_server_credentials(pair))
-    people = aio.server(options=_OPTIONS)
+    bound = workload.add_secure_port(f"{at}:{workload_port}", _credentials(tls, people=False))
+    people = aio.server(options=options)
     people.add_generic_rpc_handlers(tuple(people_services))
-    credentials = grpc.ssl_server_credentials(pair, root_certificates=tls.people_ca, require_client_auth=True)
-    people_bound = people.add_secure_port(f"{host}:{people_port}", credentials)
+    people_bound = people.add_secure_port(f"{at}:{people_port}", _credentials(tls, people=True))
     await workload.start()
     await people.start()
     return Listeners(workload=workload, people=people, workload_port=bound, people_port=people_bound)
+
+
+def _credentials(tls: Callable[[], Tls], *, people: bool) -> grpc.ServerCredentials:
+    """TLS that follows `tls`; for people it asks for a certificate of theirs, and refuses who has none."""
+    served = tls()
+
+    def configure(now: Tls) -> grpc.ServerCertificateConfiguration:
+        roots = now.people_ca if people else None
+        return grpc.ssl_server_certificate_configuration([(now.key, now.chain)], root_certificates=roots)
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal served
+        now = tls()
+        if now is served:
+            return None
+        served = now
+        return configure(now)
+
+    return grpc.dynamic_ssl_server_credentials(
+        configure(served),
+        fetch,  # type: ignore[arg-type]  # None for no change, as its documentation says
+        require_client_authentication=people,
+    )

@@ -115,5 +115,7 @@ def _text(made: FirstRun, config: Path) -> str:
             "",
             "Enrolment codes, each for one use within 24 hours (sealgate enrol). They are not shown again:",
             *(f"  {each.founder.name:<{width}}  {each.code}  {each.principal}" for each in made.invitations),
+            "",
+            f"Next: sealgate-broker serve --config {config}",
         ]
     )

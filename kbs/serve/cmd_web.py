@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kbs.serve.commands import Doors
+    from kbs.serve.site import Site
 
 __all__ = ["register"]
 
-_TEXT = """Serves checkpoint and hash tiles of the published log, and /healthz. It reads files and nothing else: no key,
-no store. Entry bundles are refused; auditors get them as files. It listens on loopback unless told otherwise;
-put a web server with TLS before it, or let that server serve the directory itself."""
+_TEXT = """Serves checkpoint and hash tiles of the published log, and what the workers tell: /healthz, /metrics in
+OpenMetrics form, and /.well-known/jwks.json. It reads files and nothing else: no key, no store. Entry bundles
+are refused; auditors get them as files. `serve` runs it; alone it is for a machine that only publishes. It
+listens on loopback unless told otherwise; put a web server with TLS before it, or let that server serve log/."""
 _EPILOG = """example:
   sealgate-broker web --directory /var/lib/sealgate --port 8080
   curl http://127.0.0.1:8080/checkpoint"""
@@ -28,6 +30,8 @@ def register(subparsers: Any) -> None:
     web.add_argument("--directory", type=Path, required=True, metavar="DIR", help="the site: log/ is in it")
     web.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
     web.add_argument("--port", type=int, default=8080, help="the port (default: 8080; 0 takes any)")
+    web.add_argument("--life-fd", type=int, help=argparse.SUPPRESS)
+    web.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     web.set_defaults(run=_web)
 
 
@@ -36,27 +40,34 @@ def _web(args: argparse.Namespace, doors: Doors) -> int:
 
     from kbs.serve.commands import site_of  # noqa: PLC0415
 
-    asyncio.run(_serve(site_of(args.directory).log, args.host, args.port, doors))
+    asyncio.run(_serve(site_of(args.directory), args, doors))
     return 0
 
 
-async def _serve(log: Path, host: str, port: int, doors: Doors) -> None:
-    """Until SIGTERM or SIGINT."""
+async def _serve(site: Site, args: argparse.Namespace, doors: Doors) -> None:
+    """Until SIGTERM or SIGINT, or the end of the supervisor."""
     import asyncio  # noqa: PLC0415
     import signal  # noqa: PLC0415
 
     from aiohttp import web  # noqa: PLC0415
 
+    from kbs.serve.child import announce, watch_life  # noqa: PLC0415
+    from kbs.web.status import add_status  # noqa: PLC0415
     from kbs.web.tiles import make_app  # noqa: PLC0415
 
-    runner = web.AppRunner(make_app(log), access_log=None)
+    app = make_app(site.log)
+    add_status(app, site.run, site.log, doors.clock)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    await site.start()
+    await web.TCPSite(runner, args.host, args.port).start()
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     bound = runner.addresses[0]
-    doors.say(f"serving {log} on http://{bound[0]}:{bound[1]}")
+    if args.life_fd is None:
+        doors.say(f"serving {site.log} on http://{bound[0]}:{bound[1]}")
+    else:
+        watch_life(args.life_fd, stop.set)
+        announce(args.status_fd, {"host": bound[0], "port": bound[1]})
     await stop.wait()
     await runner.cleanup()

@@ -16,11 +16,11 @@ class Busy(Exception):
 
 
 @contextmanager
-def alone(directory: Path, name: str = "serving.lock") -> Iterator[None]:
-    """Holds the site's lock; raises Busy if somebody else does."""
+def alone(directory: Path, name: str = "serving.lock", *, wait: bool = False) -> Iterator[None]:
+    """Holds the site's lock; raises Busy if somebody else does, unless it is to `wait`."""
     descriptor = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     except BlockingIOError:
         raise Busy(f"another sealgate-broker works in {directory}: stop it first") from None

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from attest.errors import AttestError
 from kbs.guard.bucket import Attempts
 from kbs.log.bodies import refusals
 from kbs.log.publish import LogForked
 from kbs.model.unit import Unit, Verdict
-from kbs.rpc import catalog, decisions, enrolment, key_release, key_versions
-from kbs.rpc.handler import Service, service
+from kbs.rpc import catalog, decisions, enrolment, health, key_release, key_versions
+from kbs.rpc.handler import Observe, Service, service, unobserved
 from kbs.rpc.server import Listeners, Tls, start
 from kbs.serve.clock_watch import ClockWatch
 from kbs.serve.people import access_of
@@ -24,7 +25,6 @@ from kbs.store.errors import StoreUnavailable
 __all__ = ["log_flood", "serve"]
 
 _log = logging.getLogger("sealgate.serve")
-_GRACE_S = 5.0
 _LOOK_S = 5.0
 
 
@@ -40,39 +40,61 @@ async def serve(
     certificate_life: int = 24 * 3_600_000,
     attempts_per_minute: int = 60,
     people: Sequence[Service] = (),
+    certificates: Callable[[], Tls] | None = None,
+    share_ports: bool = False,
+    grace_s: float = 5.0,
+    observe: Observe = unobserved,
 ) -> AsyncIterator[Listeners]:
     """Says in the log that this broker serves, then serves until the block ends; the log is then published whole.
 
-    `people` are services for the people port besides those that every broker has.
+    `people` are services for the people port besides those that every broker has. `tls` lasts unless `certificates`
+    tells of new ones. Before the end health says that nothing is served any more, and calls in flight have `grace_s`.
     """
     await running.door.commit([running.joined])
     access = access_of(running.broker, running.reader, running.keyring.issuer, certificate_life)
+    draining, stopping = asyncio.Event(), asyncio.Event()
+    made = partial(service, observe=observe)
+
+    def serving() -> bool:
+        return not draining.is_set() and _readable(running)
+
     listeners = await start(
         [
-            service(key_release.NAME, key_release.methods(running.broker)),
-            service(enrolment.NAME, enrolment.methods(running.broker, access, Attempts(attempts_per_minute))),
+            made(key_release.NAME, key_release.methods(running.broker)),
+            made(health.NAME, health.methods(serving, (key_release.NAME, enrolment.NAME))),
+            made(enrolment.NAME, enrolment.methods(running.broker, access, Attempts(attempts_per_minute))),
         ],
         [
-            service(decisions.NAME, decisions.methods(running.broker, running.reader)),
-            service(catalog.NAME, catalog.methods(running.broker)),
-            service(key_versions.NAME, key_versions.methods(running.broker)),
+            made(decisions.NAME, decisions.methods(running.broker, running.reader)),
+            made(catalog.NAME, catalog.methods(running.broker)),
+            made(key_versions.NAME, key_versions.methods(running.broker)),
             *people,
         ],
-        tls,
+        certificates or (lambda: tls),
         host=host,
         workload_port=workload_port,
         people_port=people_port,
+        share_ports=share_ports,
     )
-    stopping = asyncio.Event()
     publishing = asyncio.create_task(_publish_until(stopping, running, publish_every_s))
     watching = asyncio.create_task(_watch(stopping, running, ClockWatch(running)))
     try:
         yield listeners
     finally:
-        await listeners.stop(_GRACE_S)
+        draining.set()
+        await listeners.stop(grace_s)
         stopping.set()
         await watching
         await publishing
+
+
+def _readable(running: Running) -> bool:
+    """A log that is frozen or cannot be read releases nothing."""
+    try:
+        running.reader.head()
+    except StoreUnavailable:
+        return False
+    return True
 
 
 async def log_flood(running: Running, now: int, *, last: bool = False) -> None:
@@ -120,7 +142,7 @@ async def _publish_until(stopping: asyncio.Event, running: Running, every_s: flo
 def _publish(running: Running) -> None:
     """What does not continue the published log is not published; the self-check then says if it is to be frozen."""
     try:
-        running.publisher.publish()
+        running.publish()
     except LogForked:
         running.recheck()
         raise

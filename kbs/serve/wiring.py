@@ -30,12 +30,13 @@ from kbs.release.port import Broker, Clock, Collaterals, Digests, Random
 from kbs.serve.build import engine_document
 from kbs.serve.check import ensure_sound
 from kbs.serve.keyring import Keyring
+from kbs.serve.lock import alone
 from kbs.serve.site import LOG, PSEUDONYM, Site
 from kbs.store.door import WriteDoor
 from kbs.store.port import Faults, no_fault
 from kbs.store.read import Reader
 
-__all__ = ["Running", "open_site", "wall_clock"]
+__all__ = ["Running", "monotonic", "open_site", "wall_clock"]
 
 
 def wall_clock() -> int:
@@ -43,7 +44,8 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _monotonic() -> int:
+def monotonic() -> int:
+    """ms of a clock that never goes back."""
     return time.monotonic_ns() // 1_000_000
 
 
@@ -56,6 +58,7 @@ class Running:
     door: WriteDoor
     vault: Vault
     publisher: Publisher
+    publish: Callable[[], int]
     joined: Unit
     recheck: Callable[[], object]
     keyring: Keyring
@@ -70,7 +73,7 @@ def open_site(
     root: Root | None = None,
     bundle: Bundle | None = None,
     clock: Clock = wall_clock,
-    monotonic: Clock = _monotonic,
+    monotonic: Clock = monotonic,
     random: Random = os.urandom,
     faults: Faults = no_fault,
     repeats: RepeatMeter | None = None,
@@ -102,10 +105,17 @@ def open_site(
             door=door,
             vault=vault,
             publisher=publisher,
+            publish=partial(_publish, site, publisher),
             joined=joins,
             recheck=sound,
             keyring=keyring,
         )
+
+
+def _publish(site: Site, publisher: Publisher) -> int:
+    """One process at a time: they write the same files."""
+    with alone(site.directory, "publishing.lock", wait=True):
+        return publisher.publish()
 
 
 def _wire(

@@ -42,11 +42,8 @@ def make_app(log: Path) -> web.Application:
             raise web.HTTPNotFound(text="That tile has not been published.\n")
         return web.Response(body=data, content_type="application/octet-stream", headers=_IMMUTABLE)
 
-    async def health(_request: web.Request) -> web.Response:
-        return web.json_response({"status": "serving", "published": (log / "checkpoint").exists()}, headers=_FRESH)
-
     app = web.Application(client_max_size=1_024)
-    app.add_routes([web.get("/checkpoint", checkpoint), web.get("/healthz", health), web.get("/tile/{path:.+}", tile)])
+    app.add_routes([web.get("/checkpoint", checkpoint), web.get("/tile/{path:.+}", tile)])
     return app
 
 

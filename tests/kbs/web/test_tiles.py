@@ -29,7 +29,6 @@ def log(tmp_path: Path) -> Path:
 # path: (status, length of the body if it is a tile)
 PATHS: dict[str, tuple[int, int | None]] = {
     "/checkpoint": (200, None),
-    "/healthz": (200, None),
     "/tile/0/000": (200, 256 * 32),
     "/tile/0/001.p/44": (200, 44 * 32),
     "/tile/0/001.p/7": (200, 7 * 32),
@@ -76,7 +75,6 @@ async def test_what_is_served_is_the_log(log: Path) -> None:
 async def test_nothing_published_yet(tmp_path: Path) -> None:
     async with TestClient(TestServer(make_app(tmp_path))) as client:
         assert (await client.get("/checkpoint")).status == 404
-        assert (await (await client.get("/healthz")).json())["published"] is False
 
 
 def test_the_command_serves_until_it_is_told_to_stop(log: Path) -> None:
