@@ -57,8 +57,13 @@ def _worker(args: argparse.Namespace, doors: Doors) -> int:
     import uvloop  # noqa: PLC0415
 
     from kbs.serve.child import receive  # noqa: PLC0415
+    from kbs.serve.commands import Usage  # noqa: PLC0415
     from kbs.serve.worker import work  # noqa: PLC0415
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the root key
-    uvloop.run(work(receive(args.life_fd), args.life_fd, args.status_fd, doors.credentials))
+    try:
+        handoff = receive(args.life_fd)
+    except (ValueError, OSError) as error:
+        raise Usage("a worker is started by `sealgate-broker serve` alone") from error
+    uvloop.run(work(handoff, args.life_fd, args.status_fd, doors.credentials))
     return 0
