@@ -53,7 +53,7 @@ async def first_run(
     1. nothing is there  2. the root key, in memory  3. wrapped for the recovery keys  4. written where custody keeps it
     5. store, broker keys, genesis, founders' invitations, in one transaction  6. the trust file
 
-    Raises NotEmpty, RootUnusable. If it stops half-way the store is not there, or it is whole.
+    Raises NotEmpty, RootUnusable; then nothing was made. What a crash leaves half-made is of no use to anybody.
     """
     site = site_for(config)
     trust = site.directory / "trust.json"
@@ -63,9 +63,10 @@ async def first_run(
     recovery = read_recovery_keys(config)
     site.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     root = HeldRoot(Secret(os.urandom(KEY_SIZE)))  # 2
-    if recovery:
-        write_private(site.recovery, wrap_for_recovery(root, recovery, deployment=site.deployment))  # 3
+    wraps = wrap_for_recovery(root, recovery, deployment=site.deployment) if recovery else b""  # 3
     write_root(config, root_path(config), root.key, credentials, ask)  # 4
+    if wraps:
+        write_private(site.recovery, wraps)
     invitations = await initialise(site, clock, simulated=False, root=root, founders=founders)  # 5
     trust.write_bytes(trust_document(config, root))  # 6
     return FirstRun(site=site, invitations=invitations, recovery=tuple(key.id for key in recovery), trust=trust)
