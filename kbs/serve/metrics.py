@@ -28,6 +28,12 @@ class Meters:
             "sealgate_log_ahead_seconds", "How far the log's time is ahead of the clock.", registry=self.registry
         )
         self._reachable = Gauge("sealgate_log_reachable", "1 if the log can be read.", registry=self.registry)
+        self._foreseen = Gauge(
+            "sealgate_foreseen_refused_platforms",
+            "Platforms that will be refused, by days ahead, if their collateral stays as it is.",
+            ["days"],
+            registry=self.registry,
+        )
         self._worst = 0.0
 
     def observe(self, method: str, reason: str, seconds: float) -> None:
@@ -48,6 +54,10 @@ class Meters:
         self._size.set(size)
         self._ahead.set(max(0, ahead_ms) / 1_000)
         self._reachable.set(1)
+
+    def foreseen(self, days: int, refused: int) -> None:
+        """So many platforms will be refused in `days`."""
+        self._foreseen.labels(days=str(days)).set(refused)
 
     def log_unavailable(self) -> None:
         """The log cannot be read."""

@@ -8,11 +8,14 @@ import logging
 import random
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from attest.anchors import BUILT_IN
+from kbs.release.preflight import Forecast
+from kbs.rpc.handler import Service
 from kbs.serve.child import Handoff, announce, watch_life
-from kbs.serve.collateral import open_collateral
+from kbs.serve.collateral import looked_after, open_collateral
 from kbs.serve.config.load import parse
 from kbs.serve.config.sections import Config
 from kbs.serve.duties import keep_keys, report, watch_lag
@@ -24,6 +27,8 @@ from kbs.serve.tls import Certificates
 from kbs.serve.wiring import Running, monotonic, open_site, wall_clock
 
 __all__ = ["work"]
+
+_log = logging.getLogger("sealgate.serve")
 
 
 async def work(handoff: Handoff, life: int, status: int, credentials: Path | None) -> None:
@@ -45,7 +50,9 @@ async def work(handoff: Handoff, life: int, status: int, credentials: Path | Non
         config.collateral, site.store, BUILT_IN, chance=random.random, **times
     ) as collateral:  # 2
         with open_site(site, collateral, BUILT_IN, root=handoff.root) as running:
-            await _serve(config, handoff, site, running, stop, status, credentials)
+            meters = Meters()
+            async with looked_after(running, collateral, partial(_foresee, meters)) as people:
+                await _serve(config, handoff, site, running, meters, people, stop, status, credentials)
 
 
 async def _serve(
@@ -53,11 +60,12 @@ async def _serve(
     handoff: Handoff,
     site: Site,
     running: Running,
+    meters: Meters,
+    people: Service,
     stop: asyncio.Event,
     status: int,
     credentials: Path | None,
 ) -> None:
-    meters = Meters()
     certificates = Certificates(config, running.keyring, credentials, wall_clock)
     async with serve(  # 3
         running,
@@ -65,6 +73,7 @@ async def _serve(
         host=config.listen.host,
         workload_port=handoff.workload_port,
         people_port=handoff.people_port,
+        people=[people],
         certificates=certificates.current,
         certificate_life=config.people.certificate_life,
         attempts_per_minute=config.people.attempts_per_minute,
@@ -84,6 +93,13 @@ async def _serve(
         for duty in duties:
             with contextlib.suppress(asyncio.CancelledError):
                 await duty
+
+
+def _foresee(meters: Meters, days: int, forecast: Forecast) -> None:
+    """Said while there is time to do something about it: `sealgate collateral preflight` tells whom and why."""
+    meters.foreseen(days, forecast.refused)
+    if forecast.refused:
+        _log.warning("in %d days %d of %d platforms will be refused", days, forecast.refused, forecast.platforms)
 
 
 def _log_to_stderr(index: int) -> None:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing
 
+from kbs.log.clock import log_time
 from kbs.serve.doctor.symptom import FINE, PROBLEM, SKIPPED, WARNING, Patient, Symptom
 from kbs.serve.lock import Busy, alone
 from kbs.store.read import Reader
@@ -47,15 +48,9 @@ def files(patient: Patient) -> Iterator[Symptom]:
 def clock(patient: Patient) -> Iterator[Symptom]:
     """The clock against the log's own time, which never goes back, and what the kernel thinks of it."""
     with closing(Reader(patient.site.store)) as reader:
-        ahead = reader.head().last_time - patient.now
-    if ahead > 0:
-        said = (
-            f"the log's time is {ahead / 1_000:.0f} s ahead of the clock: either the clock ran ahead and was set back, "
-            "or it is wrong now. More than 60 s ahead nothing is released until it has caught up"
-        )
-        yield Symptom(area="clock", outcome=PROBLEM if ahead > _LATE_MS else WARNING, sentence=said)
-    else:
-        yield Symptom(area="clock", outcome=FINE, sentence="the clock is not behind the log's newest entry")
+        found = log_time(reader.head().last_time, patient.now)
+    late = PROBLEM if found.ahead_ms > _LATE_MS else WARNING
+    yield Symptom(area="clock", outcome=late if found.ahead else FINE, sentence=found.sentence())
     synchronised = patient.synchronised()
     if synchronised is None:
         yield Symptom(area="clock", outcome=SKIPPED, sentence="the kernel does not say if the clock is synchronised")

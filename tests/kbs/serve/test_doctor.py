@@ -141,8 +141,8 @@ def _no_store(made: Made) -> None:
 
 # name: (what is done, when it is looked at, exit code, area, outcome, words)
 WRONG: dict[str, tuple[Callable[[Made], object], int, int, str, str, str]] = {
-    "the clock is behind": (_clock_back, NOW - 30_000, 0, "clock", "warning", "log's time is 30 s ahead of the clock"),
-    "far behind": (_clock_back, NOW - 90_000, 5, "clock", "problem", "log's time is 90 s ahead of the clock"),
+    "the clock is behind": (_clock_back, NOW - 30_000, 0, "clock", "warning", "log time is 30 s ahead of the clock"),
+    "far behind": (_clock_back, NOW - 90_000, 5, "clock", "problem", "log time is 90 s ahead of the clock"),
     "a frozen log": (_frozen, NOW, 10, "store", "frozen", "the log is frozen: a test says so"),
     "an ended list": (_ended, NOW, 5, "collateral", "problem", "the revocation list of CN=SEV-Milan ended"),
     "no collateral": (_no_collateral, NOW, 5, "collateral", "problem", "nothing can be released"),
