@@ -98,7 +98,7 @@ def delete(snapshot: Snapshot, kind: str, name: str, *, etag: str, now: int) -> 
 def _present(snapshot: Snapshot, kind: str, name: str, etag: str) -> Object:
     present = snapshot.objects.get(name)
     if present is None or present.kind != kind:
-        raise Refused("NOT_FOUND", check="name", expected=f"a {kind} of the catalogue", got=name)
+        raise Refused("NOT_FOUND", check="name", expected=f"one of kind {kind}", got=name)
     if etag and etag != present.digest.hex():
         raise Refused("ETAG_MISMATCH", check="etag", expected=present.digest.hex(), got=etag)
     return present
@@ -110,7 +110,7 @@ def _change(snapshot: Snapshot, kind: str, name: str, document: Mapping[str, obj
         data = canonical({"v": f"sealgate.{kind}/1", **document})
         reading = read_object(kind, name, data)
     except (AttestError, DocumentInvalid) as error:
-        raise Refused("DOCUMENT_INVALID", check=name, expected=f"a {kind}", got=str(error)) from error
+        raise Refused("DOCUMENT_INVALID", check=name, expected=f"a document of kind {kind}", got=str(error)) from error
     before = snapshot.objects.get(name)
     digest = hashlib.sha256(data).digest()
     written = Object(kind=kind, digest=digest, document=data, reading=reading)

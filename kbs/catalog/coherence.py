@@ -15,9 +15,10 @@ from kbs.model.names import tenant_of
 __all__ = ["complaints", "misstep"]
 
 Complaint = tuple[str, str]
-# From each state of a reference set, those it may go to. What was revoked stays revoked.
+# From each state of a reference set, those it may go to. What was revoked stays revoked. A new one may be anywhere: files
+# that once were applied make an empty site what the old one was.
 _STEPS = {
-    "": {"draft", "active"},
+    "": {"draft", "active", "deprecated", "revoked"},
     "draft": {"draft", "active", "revoked"},
     "active": {"active", "deprecated", "revoked"},
     "deprecated": {"deprecated", "active", "revoked"},

@@ -61,7 +61,7 @@ def _parent(kind: Kind) -> Callable[[Any, Principal], Place]:
 async def _get(kind: Kind, request: Any, allowed: Allowed) -> Any:
     stored = allowed.snapshot.objects.get(request.name)
     if stored is None or stored.kind != kind.kind:
-        raise Refused("NOT_FOUND", check="name", expected=f"a {kind.kind} of the catalogue", got=request.name)
+        raise Refused("NOT_FOUND", check="name", expected=f"one of kind {kind.kind}", got=request.name)
     return kind.present(stored)
 
 
