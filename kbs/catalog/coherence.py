@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kbs.catalog.demands import unmet
+from kbs.decide.demands import unmet
 from kbs.model.asset import Asset, KeyVersion, NamedProfile, NamedReferences, Snapshot, Tenant
 from kbs.model.names import tenant_of
 
 __all__ = ["complaints", "misstep"]
 
 Complaint = tuple[str, str]
-# From each state of a reference set, those it may go to. What was revoked stays revoked. A new one may be anywhere: files
-# that once were applied make an empty site what the old one was.
+# From each state of a reference set, those it may go to. What was revoked stays revoked. A new one may be anywhere, so
+# that the files of one site can be applied to another.
 _STEPS = {
     "": {"draft", "active", "deprecated", "revoked"},
     "draft": {"draft", "active", "revoked"},

@@ -86,6 +86,7 @@ def _resource(resource: Resource) -> dict[str, object]:
         "references": resource.references,
         "covers": list(resource.covers),
         "must_cover": list(resource.must_cover),
+        "unmet": list(resource.unmet),
         "shared": resource.shared,
         "second_fact": resource.second_fact,
         "nearest": resource.nearest,

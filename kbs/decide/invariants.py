@@ -106,6 +106,12 @@ def _covered(_question: Question, resource: Resource) -> Iterator[Violation]:
         )  # fmt: skip
 
 
+def _demanding(_question: Question, resource: Resource) -> Iterator[Violation]:
+    if resource.unmet:
+        expected = f"a profile that meets what tier {resource.tier} demands"
+        yield _violated("ACCESS_DENIED", "PROFILE_TIER", resource.name, expected, ", ".join(resource.unmet))
+
+
 def _told_apart(_question: Question, resource: Resource) -> Iterator[Violation]:
     if resource.shared and not resource.second_fact:
         yield _violated(
@@ -118,6 +124,7 @@ _RESOURCE: tuple[Callable[[Question, Resource], Iterator[Violation]], ...] = (
     _appraised,
     _referenced,
     _covered,
+    _demanding,
     _told_apart,
     _purpose,
     _owned,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from attest.appraise import Appraisal
 from attest.profile import Claims
+from kbs.decide.demands import unmet
 from kbs.model.asset import Asset, Snapshot
 from kbs.model.decision import Question, Resource, Workload
 
@@ -72,6 +73,7 @@ def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal]
         references=sum(len(r.references.values) for r in active),
         covers=tuple(sorted(matched.covers)) if matched else (),
         must_cover=tuple(sorted(asset.rule.covers)),
+        unmet=_unmet(asset, snapshot),
         shared=holder.shared if holder else False,
         second_fact=(matched.second_fact if matched else "") or _second_fact(asset, snapshot, platform),
         nearest=f"{appraisal.nearest.set_name}#{appraisal.nearest.value.name}" if appraisal.nearest else "",
@@ -85,3 +87,8 @@ def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal]
 def _second_fact(asset: Asset, snapshot: Snapshot, platform: str) -> str:
     profile = snapshot.profiles.get(asset.profile)
     return "" if profile is None else profile.profile.second_fact(platform)
+
+
+def _unmet(asset: Asset, snapshot: Snapshot) -> tuple[str, ...]:
+    profile = snapshot.profiles.get(asset.profile)
+    return tuple(demand.name for demand, _ in unmet(profile.profile, asset.tier)) if profile else ()

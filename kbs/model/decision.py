@@ -28,8 +28,9 @@ class Resource:
     """One thing asked for, and how the evidence was appraised for it.
 
     `known` is False for a name that is not in the catalogue; all else is then empty. `covers` is what the matched
-    reference value's measurement covers; `second_fact` names what else tells parties apart that share it; `nearest` is
-    the reference value that came nearest, with (field, expected, got) of each difference.
+    reference value's measurement covers; `unmet` names what its tier demands of its profile in vain; `second_fact` what
+    else tells parties apart that share it; `nearest` is the reference value that came nearest, with (field, expected,
+    got) of each difference.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Resource:
     references: int = 0
     covers: tuple[str, ...] = ()
     must_cover: tuple[str, ...] = ()
+    unmet: tuple[str, ...] = ()
     shared: bool = False
     second_fact: str = ""
     nearest: str = ""

@@ -37,11 +37,15 @@ NAME = "sealgate.v1.Decisions"
 _OUTCOMES = {"passed": CHECK_OUTCOME_PASSED, "failed": CHECK_OUTCOME_FAILED, "skipped": CHECK_OUTCOME_SKIPPED}
 _REMEDIES = {
     "POLICY_MEASUREMENT": "If this image is meant to have the key, add its measurement to one of the asset's sets: "
-    "compute it (sealgate measure snp), or draft it from this ticket (sealgate refvalue draft --from TICKET).",
-    "REFERENCE_VALUE": "Activate a reference set for the asset, or boot an image that one of its sets lists.",
+    "compute it (sealgate measure snp), or draft it from this ticket (sealgate refvalue draft --from TICKET) and apply "
+    "the draft (sealgate apply -f FILE).",
+    "REFERENCE_VALUE": "Activate a set for the asset (sealgate refvalue activate NAME), or boot an image that "
+    "one of its sets lists.",
     "ASSET_UNKNOWN": "Ask for a name that the catalogue holds.",
     "PURPOSE": "Ask for a purpose that the asset lists, or let its owner add this one.",
     "TIER_COVERAGE": "Register a reference value whose measurement also covers kernel, initrd and command line.",
+    "PROFILE_TIER": "Make the asset's profile ask for what its tier demands: docs/catalogue.md lists it.",
+    "ROLE": "Ask for a role that may do this in that tenant; kbs/decide/authority.py lists which.",
     "LOCKED": "Wait until the lock is lifted.",
 }
 

@@ -259,7 +259,7 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "delete maybe": ("name: tenants/acme\ndelete: perhaps\n", 2, "true or false"),
     "one name twice": ("name: tenants/acme\nowner: a\n---\nname: tenants/acme\nowner: b\n", 4, "stands at"),
     "too deep": (f"name: {SET}\nvalues: {'[' * 40}{']' * 40}\n", 2, "too deep"),
-    "deeper than Python": (f"name: {SET}\nvalues: {'[' * 5_000}\n", 0, "file.yaml"),
+    "deeper than Python": (f"name: {SET}\nvalues: {'[' * 2_000}\n", 0, "file.yaml"),
 }  # fmt: skip
 
 

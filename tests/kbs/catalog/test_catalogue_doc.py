@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sealgate.v1 import catalog_pb2 as pb
 
-from kbs.catalog.demands import DEMANDS
+from kbs.decide.demands import DEMANDS
 from kbs.model.tier import TIERS
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "catalogue.md").read_text()

@@ -31,6 +31,7 @@ OF_AN_ASSET: dict[str, tuple[dict[str, Any], str, str]] = {
     "fewer than none": ({"references": 0, "reference": ""}, "ACCESS_DENIED", "REFERENCE_VALUE"),
     "kernel not covered": ({"covers": ("cmdline", "firmware", "initrd")}, "ACCESS_DENIED", "TIER_COVERAGE"),
     "nothing covered": ({"covers": ()}, "ACCESS_DENIED", "TIER_COVERAGE"),
+    "a profile below its tier": ({"unmet": ("VMPL",)}, "ACCESS_DENIED", "PROFILE_TIER"),
     "shared without a second fact": ({"shared": True}, "ACCESS_DENIED", "SECOND_FACT"),
     "another purpose": ({"purposes": ("inference",)}, "ACCESS_DENIED", "PURPOSE"),
     "no purpose": ({"purposes": ()}, "ACCESS_DENIED", "PURPOSE"),
@@ -211,7 +212,7 @@ def _read(stored: bytes) -> tuple[Question, list[EngineAnswer]]:
     resources, at = [], 0
     for line in asked["resources"]:
         count = line["findings"]
-        texts = {k: tuple(line[k]) for k in ("purposes", "covers", "must_cover")}
+        texts = {k: tuple(line[k]) for k in ("purposes", "covers", "must_cover", "unmet")}
         differences = tuple((d["field"], d["expected"], d["got"]) for d in line["differences"])
         kept = {**line, **texts, "differences": differences, "findings": tuple(findings[at : at + count])}
         resources.append(Resource(**kept))
@@ -296,6 +297,7 @@ def test_the_document_is_these_bytes() -> None:
     line = {
         "name": NAME, "known": True, "tier": 2, "kind": "weights", "owner": "groups/ml", "locked": False,
         "purposes": ["training"], "reference": "set#value", "references": 1, "covers": boot, "must_cover": boot,
+        "unmet": [],
         "shared": False, "second_fact": "", "nearest": "set#near", "findings": 1,
         "differences": [{"field": "measurement", "expected": "aa", "got": "bb"}],
     }  # fmt: skip

@@ -125,16 +125,18 @@ RULES: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", RULES)
-async def test_what_no_release_could_rest_on_is_not_written(operator: People, name: str) -> None:
-    rule, of_asset, of_profile, of_value = RULES[name]
-    await operator("CreateProfile", pb.CreateProfileRequest(profile=profile(snp=GOOD_SNP | of_profile)), Change)
-    made = references(value=of_value)
-    await operator("CreateReferenceSet", pb.CreateReferenceSetRequest(reference_set=made), Change)
-    error = await refused(
-        "CATALOGUE_RULE", rule, operator("CreateAsset", pb.CreateAssetRequest(asset=asset(**of_asset)), Change)
-    )
-    assert NEW in error.got
+async def test_what_no_release_could_rest_on_is_not_written(operator: People) -> None:
+    for name, (rule, of_asset, of_profile, of_value) in RULES.items():
+        changes = [
+            pb.PlannedChange(profile=profile(snp=GOOD_SNP | of_profile)),
+            pb.PlannedChange(reference_set=references(value=of_value)),
+            pb.PlannedChange(asset=asset(**of_asset)),
+        ]
+        request = pb.PlanChangesRequest(parent="tenants/acme", changes=changes)
+        outcomes = (await operator("PlanChanges", request, pb.PlanChangesResponse)).outcomes
+        told = [(o.reason, o.check) for o in outcomes]
+        assert told == [("", ""), ("", ""), ("CATALOGUE_RULE", rule)], name
+        assert NEW in outcomes[2].message, name
 
 
 async def test_what_assets_rest_on_cannot_be_taken_from_under_them(operator: People) -> None:
@@ -173,17 +175,17 @@ LIVES: dict[str, tuple[list[int], int | None]] = {
 }
 
 
-@pytest.mark.parametrize("name", LIVES)
-async def test_the_life_of_a_reference_set(operator: People, name: str) -> None:
-    states, wrong = LIVES[name]
-    for number, state in enumerate(states):
-        made = references(state, sunset_time=SUNSET) if state == 3 else references(state)
-        one = pb.CreateReferenceSetRequest if number == 0 else pb.UpdateReferenceSetRequest
-        call = operator(one.DESCRIPTOR.name.removesuffix("Request"), one(reference_set=made), Change)
-        if number == wrong:
-            await refused(*(("CATALOGUE_RULE", "STATE") if state else ("DOCUMENT_INVALID", SET)), call)
-        else:
-            await call
+async def test_the_life_of_a_reference_set(operator: People) -> None:
+    for case, (states, wrong) in enumerate(LIVES.values()):
+        name = f"{SET}-{case}"
+        for number, state in enumerate(states):
+            made = references(state, name, sunset_time=SUNSET) if state == 3 else references(state, name)
+            one = pb.CreateReferenceSetRequest if number == 0 else pb.UpdateReferenceSetRequest
+            call = operator(one.DESCRIPTOR.name.removesuffix("Request"), one(reference_set=made), Change)
+            if number == wrong:
+                await refused(*(("CATALOGUE_RULE", "STATE") if state else ("DOCUMENT_INVALID", name)), call)
+            else:
+                await call
 
 
 # name: what is no document
@@ -206,13 +208,12 @@ WRONG: dict[str, tuple[str, str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", WRONG)
-async def test_documents_that_are_none(operator: People, name: str) -> None:
-    reason, check, message = WRONG[name]
-    one = type(message).__name__
-    field = "reference_set" if one == "ReferenceSet" else one.lower()
-    request = getattr(pb, f"Create{one}Request")(**{field: message})
-    await refused(reason, check, operator(f"Create{one}", request, Change))
+async def test_documents_that_are_none(operator: People) -> None:
+    for reason, check, message in WRONG.values():
+        one = type(message).__name__
+        field = "reference_set" if one == "ReferenceSet" else one.lower()
+        request = getattr(pb, f"Create{one}Request")(**{field: message})
+        await refused(reason, check, operator(f"Create{one}", request, Change))
 
 
 async def test_pages_and_filters(operator: People) -> None:
