@@ -1,7 +1,9 @@
-"""What a tier demands of the profile of an asset that is in it. A profile below that is refused when an asset names it.
+"""What a tier demands of the profile of an asset that is in it. A profile below that is refused when an asset names it,
+and releases nothing.
 
 Each line is a rule of its own: from which tier on, its name, what it asks for, and a function that says what is there
-instead, or nothing where it is met. docs/catalogue.md is held to this table by a test.
+instead, or nothing where it is met. A guest under a paravisor is asked for the same of its hardware. docs/catalogue.md
+is held to this table by a test.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from attest.profile import Profile
-from attest.snp.profile import FLOORS
+from attest.snp.profile import FLOORS, SnpProfile
 from attest.tdx.claims import TcbStatus
+from attest.tdx.profile import TdxProfile
 
 __all__ = ["DEMANDS", "Demand", "unmet"]
 
@@ -26,60 +29,62 @@ class Demand:
     check: Callable[[Profile], str]
 
 
+def _snp(profile: Profile) -> Iterator[SnpProfile]:
+    if profile.snp is not None:
+        yield profile.snp
+    if profile.azure_snp is not None:
+        yield profile.azure_snp.cpu
+
+
+def _tdx(profile: Profile) -> Iterator[TdxProfile]:
+    if profile.tdx is not None:
+        yield profile.tdx
+    if profile.azure_tdx is not None:
+        yield profile.azure_tdx.cpu
+
+
 def _floor(profile: Profile) -> str:
-    if profile.snp is None:
-        return ""
     below = [
-        f"{product} {component} {profile.snp.minimum_tcb.get(product, {}).get(component, 0)}, the least is {least}"
+        f"{product} {component} {asked.minimum_tcb.get(product, {}).get(component, 0)}, the least is {least}"
+        for asked in _snp(profile)
         for product, floor in FLOORS.items()
-        if product in profile.snp.products
+        if product in asked.products
         for component, least in floor.items()
-        if profile.snp.minimum_tcb.get(product, {}).get(component, 0) < least
+        if asked.minimum_tcb.get(product, {}).get(component, 0) < least
     ]
     return "; ".join(below)
 
 
 def _vmpl(profile: Profile) -> str:
-    return f"VMPL {profile.snp.vmpl}" if profile.snp is not None and profile.snp.vmpl else ""
+    return "; ".join(f"VMPL {asked.vmpl}" for asked in _snp(profile) if asked.vmpl)
 
 
 def _tcb_stated(profile: Profile) -> str:
-    if profile.snp is None:
-        return ""
-    silent = sorted(p for p in profile.snp.products if not profile.snp.minimum_tcb.get(p))
+    silent = sorted({p for asked in _snp(profile) for p in asked.products if not asked.minimum_tcb.get(p)})
     return f"none for {', '.join(silent)}" if silent else ""
 
 
 def _up_to_date(profile: Profile) -> str:
-    if profile.tdx is None:
-        return ""
-    others = sorted(status.name for status in profile.tdx.accepted_tcb - {TcbStatus.UpToDate})
-    return ", ".join(others)
+    return ", ".join(sorted({s.name for asked in _tdx(profile) for s in asked.accepted_tcb - {TcbStatus.UpToDate}}))
 
 
 def _known_platform(profile: Profile) -> str:
-    if profile.snp is None:
-        return ""
     names = ("allow_cxl", "allow_unknown_platform_bits")
-    return ", ".join(name for name in names if getattr(profile.snp, name))
+    return ", ".join(name for name in names if any(getattr(asked, name) for asked in _snp(profile)))
 
 
 def _final_firmware(profile: Profile) -> str:
-    return "allow_provisional_firmware" if profile.snp is not None and profile.snp.allow_provisional_firmware else ""
+    return "allow_provisional_firmware" if any(asked.allow_provisional_firmware for asked in _snp(profile)) else ""
 
 
 def _job(profile: Profile) -> str:
-    if profile.init_data:
-        return ""
-    named = {"snp": profile.snp, "tdx": profile.tdx}
-    open_to_any = [tee for tee, wanted in named.items() if wanted is not None and not profile.second_fact(tee)]
+    open_to_any = [] if profile.init_data else [tee for tee in profile.names() if not profile.second_fact(tee)]
     return f"nothing for {', '.join(open_to_any)}" if open_to_any else ""
 
 
 def _machines(profile: Profile) -> str:
-    snp, tdx = profile.snp, profile.tdx
-    open_to_any = ["snp"] if snp is not None and not snp.chip_ids else []
-    if tdx is not None and not (tdx.ppids or tdx.platform_instance_ids):
+    open_to_any = ["snp"] if any(not asked.chip_ids for asked in _snp(profile)) else []
+    if any(not (asked.ppids or asked.platform_instance_ids) for asked in _tdx(profile)):
         open_to_any.append("tdx")
     return f"any machine for {', '.join(open_to_any)}" if open_to_any else ""
 
