@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_WHO = "--trust trust.json --broker broker.example:8444 --key me.key --cert me.pem"
+_WHO = "\\\n      --trust trust.json --broker broker.example:8444 --key me.key --cert me.pem"
 _TEXT = {
     "export": (
         "write all that the broker has into a signed file",
