@@ -22,7 +22,7 @@ _NOUNS = (
      "tenants/acme/assets/llm", "register and look at assets"),
     (Noun(word="profile", one="Profile", what="profile", columns=("name", "etag")),
      "tenants/acme/profiles/snp", "look at release profiles"),
-    (Noun(word="device", one="Device", what="device", columns=("name", "kind", "serial_pseudonym")),
+    (Noun(word="device", one="Device", what="device", columns=("name", "kind", "pseudonym")),
      "tenants/acme/devices/rack-1-gpu-0", "look at the devices that a tenant knows"),
     (Noun(word="tenant", one="Tenant", what="tenant", columns=("name", "owner")),
      "tenants/acme", "look at tenants"),

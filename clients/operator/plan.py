@@ -20,7 +20,7 @@ from clients.transport import Channel
 __all__ = ["Step", "apply", "plan", "refusals"]
 
 _CEILINGS = frozenset({"new_nodes_per_hour", "bytes_per_day", "lease_seconds"})
-_NOT_SHOWN = frozenset({"etag", "serial", "serial_pseudonym"})
+_NOT_SHOWN = frozenset({"etag", "pdi", "pseudonym"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,7 +170,7 @@ def read_tenant(data: bytes) -> Tenant:
 
 
 def read_device(data: bytes) -> Device:
-    """`sealgate.device/1`: a name, the kind of device, the pseudonym of its serial number, and labels."""
-    d = members(data, "sealgate.device/1", "name", "kind", "serial", optional=frozenset({"labels"}))
+    """`sealgate.device/1`: a name, the kind of device, the pseudonym of its identity, and labels."""
+    d = members(data, "sealgate.device/1", "name", "kind", "pseudonym", optional=frozenset({"labels"}))
     want(d["kind"] in DEVICE_KINDS, "kind", f"one of {sorted(DEVICE_KINDS)}", d["kind"])
-    return Device(name=text(d, "name"), kind=d["kind"], serial=text(d, "serial"), labels=_labels(d))
+    return Device(name=text(d, "name"), kind=d["kind"], pseudonym=text(d, "pseudonym"), labels=_labels(d))

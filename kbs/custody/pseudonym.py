@@ -19,6 +19,10 @@ class Pseudonyms:
     def __init__(self, key: Secret) -> None:
         self._key = key
 
+    def device(self, tenant: str, kind: str, pdi: bytes) -> str:
+        """The name of one device: its kind, and the identity for life that its evidence states."""
+        return self.of(tenant, "device", kind.encode() + b"\0" + pdi)
+
     def of(self, tenant: str, kind: str, real: bytes) -> str:
         """For example `node-ABC...` for a chip id."""
         message = bind("sealgate/v1/pseudonym", tenant, kind, real)

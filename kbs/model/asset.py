@@ -41,11 +41,11 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A device that a tenant knows. `serial` is the pseudonym of its serial number, as log entries name it."""
+    """A device that a tenant knows. `pseudonym` is that of its PDI, as log entries name it."""
 
     name: str
     kind: str
-    serial: str
+    pseudonym: str
     labels: frozenset[str]
 
 

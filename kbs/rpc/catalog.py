@@ -93,7 +93,7 @@ async def _write(broker: Broker, kind: Kind, request: Any, allowed: Allowed, *, 
 
 def _judge(broker: Broker, kind: Kind, message: Any, snapshot: Snapshot, *, new: bool) -> Change:
     tenant = place_of(message.name).tenant
-    document = kind.read(message, lambda serial: broker.pseudonyms.of(tenant, "device", serial.encode()))
+    document = kind.read(message, partial(broker.pseudonyms.device, tenant))
     if new:
         return create(snapshot, kind.kind, message.name, document, now=broker.clock())
     return update(snapshot, kind.kind, message.name, document, etag=message.etag, now=broker.clock())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from kbs.rpc.parse import parse_json
 __all__ = ["KINDS", "Kind"]
 
 Document = dict[str, object]
-Pseudonym = Callable[[str], str]
+Pseudonym = Callable[[str, bytes], str]
 _STATES = dict(enumerate(REFERENCE_STATES, start=1))
 _CEILINGS = ("new_nodes_per_hour", "bytes_per_day", "lease_seconds")
 
@@ -27,7 +28,7 @@ _CEILINGS = ("new_nodes_per_hour", "bytes_per_day", "lease_seconds")
 class Kind:
     """One kind: what its methods are called after, its message, and both ways between message and document.
 
-    `read` is given what makes the pseudonym of a device's serial number. `fields` are what lists are filtered by.
+    `read` is given what makes the pseudonym of a device. `fields` are what lists are filtered by.
     """
 
     kind: str
@@ -114,15 +115,20 @@ def _show_references(d: Mapping[str, Any], etag: str) -> pb.ReferenceSet:
 
 
 def _read_device(message: pb.Device, pseudonym: Pseudonym) -> Document:
-    if not message.serial and not message.serial_pseudonym:
-        raise Refused("DOCUMENT_INVALID", check="serial", expected="the device's serial number", got="none")
-    serial = pseudonym(message.serial) if message.serial else message.serial_pseudonym
-    return _labelled({"name": message.name, "kind": message.kind, "serial": serial}, message.labels)
+    """The PDI becomes its pseudonym here; whoever has only that may give it instead."""
+    name = message.pseudonym
+    if message.pdi:
+        if re.fullmatch("[0-9a-f]{16}", message.pdi) is None:
+            raise Refused("DOCUMENT_INVALID", check="pdi", expected="8 bytes in hexadecimal", got="something else")
+        name = pseudonym(message.kind, bytes.fromhex(message.pdi))
+    if not name:
+        raise Refused("DOCUMENT_INVALID", check="pdi", expected="the device's PDI", got="none")
+    return _labelled({"name": message.name, "kind": message.kind, "pseudonym": name}, message.labels)
 
 
 def _show_device(d: Mapping[str, Any], etag: str) -> pb.Device:
-    shown = {"name": d["name"], "kind": d["kind"], "labels": d.get("labels", ())}
-    return pb.Device(**shown, serial_pseudonym=d["serial"], etag=etag)
+    shown = {"name": d["name"], "kind": d["kind"], "pseudonym": d["pseudonym"], "labels": d.get("labels", ())}
+    return pb.Device(**shown, etag=etag)
 
 
 def _text(value: object) -> str:
@@ -148,7 +154,7 @@ KINDS: tuple[Kind, ...] = (
         fields=frozenset({"state", "shared"}), read=_read_references, show=_show_references,
     ),
     Kind(
-        kind="device", one="Device", message=pb.Device, field="device", fields=frozenset({"kind", "serial", "labels"}),
-        read=_read_device, show=_show_device,
+        kind="device", one="Device", message=pb.Device, field="device",
+        fields=frozenset({"kind", "pseudonym", "labels"}), read=_read_device, show=_show_device,
     ),
 )  # fmt: skip

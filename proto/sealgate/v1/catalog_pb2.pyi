@@ -255,17 +255,17 @@ class Device(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
-    SERIAL_FIELD_NUMBER: _builtins.int
-    SERIAL_PSEUDONYM_FIELD_NUMBER: _builtins.int
+    PDI_FIELD_NUMBER: _builtins.int
+    PSEUDONYM_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """tenants/{tenant}/devices/{device}"""
     kind: _builtins.str
     """nvidia-gpu or nvidia-switch."""
-    serial: _builtins.str
-    """Input only: the serial number. It is kept as a pseudonym alone."""
-    serial_pseudonym: _builtins.str
+    pdi: _builtins.str
+    """Input only: the identity for life that its evidence states (PDI), 8 bytes in hexadecimal. Kept as a pseudonym alone."""
+    pseudonym: _builtins.str
     """Output only: the pseudonym, as entries of the log name the device."""
     etag: _builtins.str
     """Output only: digest of the document, in hexadecimal."""
@@ -278,14 +278,14 @@ class Device(_message.Message):
         *,
         name: _builtins.str = ...,
         kind: _builtins.str = ...,
-        serial: _builtins.str = ...,
-        serial_pseudonym: _builtins.str = ...,
+        pdi: _builtins.str = ...,
+        pseudonym: _builtins.str = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "kind", b"kind", "labels", b"labels", "name", b"name", "serial", b"serial", "serial_pseudonym", b"serial_pseudonym"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "kind", b"kind", "labels", b"labels", "name", b"name", "pdi", b"pdi", "pseudonym", b"pseudonym"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ COVERS = ["cmdline", "firmware", "initrd", "kernel"]
 VALUE = {"name": "one", "measurement": "ab" * 48, "covers": COVERS}
 GOOD_SNP = {"products": ["milan"], "minimum_tcb": {"milan": {"snp": 24}}}
 PROFILE, SET = "tenants/acme/profiles/p", "tenants/acme/referenceSets/r"
-NEW = "tenants/acme/assets/new"
+NEW, DEVICE = "tenants/acme/assets/new", "tenants/acme/devices/a"
 
 
 @pytest_asyncio.fixture
@@ -204,6 +204,13 @@ WRONG: dict[str, tuple[str, str, Any]] = {
     "a number that is not whole": ("DOCUMENT_INVALID", "definition", pb.Profile(name=PROFILE, definition="1.5")),
     "JSON as deep as it goes": ("DOCUMENT_INVALID", "definition", pb.Profile(name=PROFILE, definition="[" * 90_000)),
     "a profile of nothing": ("DOCUMENT_INVALID", PROFILE, pb.Profile(name=PROFILE, definition="{}")),
+    "a device without its PDI": ("DOCUMENT_INVALID", "pdi", pb.Device(name=DEVICE, kind="nvidia-gpu")),
+    "a PDI that is none": (
+        "DOCUMENT_INVALID", "pdi", pb.Device(name=DEVICE, kind="nvidia-gpu", pdi="1654023002345"),
+    ),
+    "a kind of device nobody knows": (
+        "DOCUMENT_INVALID", DEVICE, pb.Device(name=DEVICE, kind="x", pdi="ab" * 8),
+    ),
     "no values": ("DOCUMENT_INVALID", SET, pb.ReferenceSet(name=SET, state=pb.REFERENCE_STATE_DRAFT, values="[]")),
 }  # fmt: skip
 
@@ -297,13 +304,13 @@ async def test_tenants_and_devices(running: Running, operator: People) -> None:
     await refused(
         "CATALOGUE_RULE", "IN_USE", operator("DeleteTenant", pb.DeleteTenantRequest(name=tenant.name), Change)
     )
-    serial = "1654023002345"
-    device = pb.Device(name="tenants/acme/devices/rack-1-gpu-0", kind="nvidia-gpu", serial=serial)
+    pdi = "0123456789abcdef"
+    device = pb.Device(name="tenants/acme/devices/rack-1-gpu-0", kind="nvidia-gpu", pdi=pdi)
     await operator("CreateDevice", pb.CreateDeviceRequest(device=device), Change)
     shown = await operator("GetDevice", pb.GetDeviceRequest(name=device.name), pb.Device)
-    assert (shown.serial, shown.kind) == ("", "nvidia-gpu")
-    assert shown.serial_pseudonym == running.broker.pseudonyms.of("acme", "device", serial.encode())
-    assert serial.encode() not in running.broker.catalogue.current().objects[device.name].document
+    assert (shown.pdi, shown.kind) == ("", "nvidia-gpu")
+    assert shown.pseudonym == running.broker.pseudonyms.device("acme", "nvidia-gpu", bytes.fromhex(pdi))
+    assert pdi.encode() not in running.broker.catalogue.current().objects[device.name].document
     shown.labels.append("spare")
     # The pseudonym is as good as what it hides.
     await operator("UpdateDevice", pb.UpdateDeviceRequest(device=shown), Change)
