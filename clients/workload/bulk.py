@@ -112,6 +112,9 @@ def _sealing(
 ) -> Step:
     """One worker's step, with buffers of its own."""
     source, target = memoryview(bytearray(BATCH * age.CHUNK)), memoryview(bytearray(BATCH * _WHOLE))
+    whole = [
+        (source[at * age.CHUNK : (at + 1) * age.CHUNK], target[at * _WHOLE : (at + 1) * _WHOLE]) for at in range(BATCH)
+    ]
 
     def step(first: int, count: int) -> int:
         offset = first * age.CHUNK
@@ -119,9 +122,12 @@ def _sealing(
         if os.preadv(plain, [source[:wanted]], offset) != wanted:
             raise Usage("a file became shorter while it was sealed; seal it again when nothing writes to it")
         for at in range(count):
-            chunk = source[at * age.CHUNK : min((at + 1) * age.CHUNK, wanted)]
-            into = target[at * _WHOLE : at * _WHOLE + len(chunk) + age.TAG]
-            sealer.seal_into(first + at, chunk, into, last=first + at == chunks - 1)
+            chunk, into = whole[at]
+            last = first + at == chunks - 1
+            if last:
+                chunk = source[at * age.CHUNK : wanted]
+                into = target[at * _WHOLE : at * _WHOLE + len(chunk) + age.TAG]
+            sealer.seal_into(first + at, chunk, into, last=last)
         done = target[: wanted + count * age.TAG]
         _write(sealed, done, start + first * _WHOLE)
         if tree is not None:
