@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "people_channel"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Adds --trust, --broker, --key and --cert."""
-    parser.add_argument("--trust", type=Path, required=True, metavar="FILE", help="the deployment's trust file")
-    parser.add_argument("--broker", required=True, metavar="HOST:PORT", help="the broker's people port")
-    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="your client key, PEM")
-    parser.add_argument("--cert", type=Path, required=True, metavar="FILE", help="your client certificate, PEM")
+    parser.add_argument("--trust", type=Path, required=required, metavar="FILE", help="the deployment's trust file")
+    parser.add_argument("--broker", required=required, metavar="HOST:PORT", help="the broker's people port")
+    parser.add_argument("--key", type=Path, required=required, metavar="FILE", help="your client key, PEM")
+    parser.add_argument("--cert", type=Path, required=required, metavar="FILE", help="your client certificate, PEM")
 
 
 @contextmanager

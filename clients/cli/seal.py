@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.people import add_arguments, people_channel
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ _EPILOG = """examples:
   sealgate seal --asset tenants/acme/assets/llm --recipient llm.pub --out sealed model.safetensors config.json
   sealgate seal --asset tenants/acme/assets/images --recipient images.pub --out /mnt/sealed shards/
   sealgate seal --asset tenants/acme/assets/images --recipient images.pub --out /mnt/sealed --resume shards/
+  sealgate seal --asset tenants/acme/assets/llm --trust trust.json --broker broker.example:8444 \\
+      --key alice.key --cert alice.pem --out sealed model.safetensors
 
---recipient is a file with the key version's public key (age1pq1...). Nothing secret is needed, and `age` opens what is
-sealed here and the reverse. A directory is sealed with everything below it. OUT gets each file under its own path, and
-manifest.json, whose digest is printed: register it with the asset as content_digest, and nothing but these very files
-will be opened under it.
+--recipient is a file with the key version's public key (age1pq1...); without it the asset's newest is asked of the
+broker. Nothing secret is needed, and `age` opens what is sealed here and the reverse. A directory is sealed with
+everything below it. OUT gets each file under its own path, and manifest.json, whose digest is printed: register it with
+the asset as content_digest, and nothing but these very files will be opened under it.
 
 An interrupted run goes on with --resume: files that are finished are kept, the one that was not is made anew. With
 --exact every 64 KiB is pinned by its hash, in a .tree beside each file, so that not even a workload that was given the
@@ -42,7 +45,7 @@ def register(subparsers: Any) -> None:
     )
     seal.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files and directories to seal")
     seal.add_argument("--asset", required=True, metavar="NAME", help="the asset that the manifest is for")
-    seal.add_argument("--recipient", type=Path, required=True, metavar="FILE", help="the public key, age1pq1...")
+    seal.add_argument("--recipient", type=Path, metavar="FILE", help="the public key, age1pq1...; else the broker's")
     seal.add_argument("--out", type=Path, required=True, metavar="DIR", help="where sealed files go; made if absent")
     seal.add_argument("--resume", action="store_true", help="go on where an interrupted run of the same command was")
     seal.add_argument(
@@ -53,6 +56,7 @@ def register(subparsers: Any) -> None:
         "--state", type=Path, metavar="DIR", help="where --resume finds what was done (~/.local/state/sealgate)"
     )
     seal.add_argument("--json", action="store_true", help="print one JSON object")
+    add_arguments(seal, required=False)
     seal.set_defaults(run=_seal)
 
 
@@ -60,9 +64,8 @@ def _seal(args: argparse.Namespace, doors: Doors) -> int:
     from clients.cli.progress import Progress, size_text  # noqa: PLC0415
     from clients.workload.sealed_set import Journal, find_sources, seal_set  # noqa: PLC0415
 
-    del doors
     try:
-        recipient = _recipient(args.recipient)
+        recipient = _recipient(args.recipient) if args.recipient else _newest(args, doors)
         args.out.mkdir(parents=True, exist_ok=True)
         sources = find_sources(args.paths, args.out)
         state = args.state or Path.home() / ".local" / "state" / "sealgate"
@@ -94,6 +97,19 @@ def _seal(args: argparse.Namespace, doors: Doors) -> int:
         print(f"sealed {len(sources)} files, {size_text(size)}, into {args.out}; content digest:", file=sys.stderr)
         print(digest)
     return 0
+
+
+def _newest(args: argparse.Namespace, doors: Doors) -> Any:
+    """The public half of the version that is released now, from the broker."""
+    from clients.operator.key_versions import get, public_document  # noqa: PLC0415
+    from clients.workload.age_recipient import Recipient  # noqa: PLC0415
+
+    if None in {args.trust, args.broker, args.key, args.cert}:
+        raise Usage("seal needs --recipient FILE, or --trust, --broker, --key and --cert to ask the broker for the key")
+    with people_channel(args, doors) as channel:
+        document = public_document(get(channel, f"{args.asset}/keyVersions/newest"))
+    print(f"sealing to {document['asset']}, version {document['version']}", file=sys.stderr)
+    return Recipient.parse(str(document["public_key"]))
 
 
 def _recipient(path: Path) -> Any:
