@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from attest.azure.appraise import appraise_paravisor
 from attest.azure.claims import ParavisorClaims
 from attest.finding import Finding, Outcome
+from attest.gpu.appraise import appraise_devices
 from attest.profile import Claims, Profile
 from attest.reference import Difference, ReferenceSet, ReferenceValue
 from attest.snp.appraise import appraise_snp
@@ -51,6 +52,7 @@ def appraise(claims: Claims, profile: Profile, references: Sequence[ReferenceSet
         *_reference_findings(claims, len(compared), matched, nearest),
         *_init_data_findings(claims, profile),
         *_platform_findings(claims, profile, matched),
+        *_device_findings(claims, profile),
     )
     return Appraisal(findings=findings, matched=matched, nearest=nearest)
 
@@ -69,6 +71,16 @@ def _platform_findings(claims: Claims, profile: Profile, matched: ReferenceValue
         return found
     named = " or ".join(profile.names())
     return (_finding("POLICY_PLATFORM", "platform", Outcome.FAILED, named or "a TEE in the profile", claims.platform),)
+
+
+def _device_findings(claims: Claims, profile: Profile) -> tuple[Finding, ...]:
+    """What the profile asks of GPUs and NVSwitches; where it asks for none, those that are there were verified only."""
+    if profile.gpu is not None:
+        return appraise_devices(claims.devices, profile.gpu)
+    if not claims.devices:
+        return ()
+    got = f"{len(claims.devices)} devices, not appraised"
+    return (_finding("DEVICE_COUNT", "devices", Outcome.SKIPPED, "nothing asked for", got),)
 
 
 def _paravisor_findings(

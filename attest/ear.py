@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from attest.finding import Finding, Outcome
 
-__all__ = ["CLAIMS", "Status", "Vector", "vector_of"]
+__all__ = ["CLAIMS", "Status", "Submodules", "Vector", "submodules_of", "vector_of"]
 
 CLAIMS = (
     "instance-identity",
@@ -56,6 +56,14 @@ _CLAIM_OF: Mapping[str, str] = {
     "TD_SEPT_VE": "runtime-opaque",
     "POLICY_DEBUG": "runtime-opaque",
     "POLICY_MIGRATE_MA": "runtime-opaque",
+    "RIM_": "executables",
+    "DEVICE_ARCHITECTURE": "hardware",
+    "DEVICE_DUPLICATE": "instance-identity",
+    "DEVICE_FWID": "executables",
+    "DEVICE_PDI": "instance-identity",
+    "DEVICE_REVOCATION": "instance-identity",
+    "SWITCH_EVIDENCE_MISSING": "instance-identity",
+    "TOPOLOGY_": "instance-identity",
 }
 _PASSED: Mapping[str, int] = {"executables": _APPROVED_BOOT}
 # An old TCB is genuine hardware with known weaknesses, which AR4SI tells apart from hardware that is not genuine.
@@ -88,6 +96,33 @@ class Vector:
     def document(self) -> dict[str, int]:
         """`ear.trustworthiness-vector`."""
         return dict(self.claims)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submodules:
+    """One vector for the node and one for each device, in request order."""
+
+    node: Vector
+    devices: tuple[Vector, ...]
+
+    @property
+    def status(self) -> Status:
+        """The worst decides; and where nothing was compared of one, nothing is affirmed of the whole."""
+        found = [self.node.status, *(device.status for device in self.devices)]
+        worst = max(found)
+        return Status.NONE if worst is Status.AFFIRMING and Status.NONE in found else worst
+
+
+def submodules_of(findings: Sequence[Finding], devices: int) -> Submodules:
+    """The findings whose path begins with `devices[n].` are the n-th device's, all others the node's."""
+    parts: dict[int, list[Finding]] = {number: [] for number in range(devices)}
+    node: list[Finding] = []
+    for finding in findings:
+        head, behind, _ = finding.path.partition("].")
+        number = head.removeprefix("devices[")
+        own = behind and head != number and number.isdecimal() and int(number) in parts
+        (parts[int(number)] if own else node).append(finding)
+    return Submodules(node=vector_of(node), devices=tuple(vector_of(each) for each in parts.values()))
 
 
 def vector_of(findings: Sequence[Finding]) -> Vector:

@@ -14,6 +14,8 @@ from typing import Any
 from attest.azure.claims import ParavisorClaims
 from attest.azure.profile import AzureSnpProfile, AzureTdxProfile
 from attest.errors import Malformed, NotBound
+from attest.gpu.claims import DeviceClaims
+from attest.gpu.profile import GpuProfile
 from attest.snp.claims import SnpClaims
 from attest.snp.profile import SnpProfile
 from attest.tdx.claims import TdxClaims
@@ -29,8 +31,9 @@ class Claims:
 
     `platform` is `snp` or `tdx`, and the claims of that name are there; under Azure's paravisor it is `azure-snp` or
     `azure-tdx`, and `paravisor` is there as well. The properties below say what every platform says, each in its own
-    words. `init_data` are the members of the object that the host gave at launch, if its digest
-    was found in the evidence (`bound_init_data`); None where none was given. Only then are they claims.
+    words. `devices` are the node's GPUs and NVSwitches, in request order. `init_data` are the members of the object
+    that the host gave at launch, if its digest was found in the evidence (`bound_init_data`); None where none was
+    given. Only then are they claims.
     """
 
     platform: str
@@ -38,9 +41,12 @@ class Claims:
     snp: SnpClaims | None = None
     tdx: TdxClaims | None = None
     paravisor: ParavisorClaims | None = None
+    devices: tuple[DeviceClaims, ...] = ()
     init_data: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
+        if any(device.simulated != self.simulated for device in self.devices):
+            raise ValueError("claims under real and simulated roots are never joined")
         cpu = {"snp": self.snp, "tdx": self.tdx}.get(self.platform.removeprefix("azure-"))
         behind = self.platform.startswith("azure-")
         if cpu is None or (self.snp and self.tdx) or behind != (self.paravisor is not None):
@@ -104,32 +110,36 @@ class Claims:
 class Profile:
     """The requirements of a release, by TEE; at least one. A TEE that is not named is refused: POLICY_PLATFORM.
 
-    `init_data` lists, by key, the values that bound init-data may have.
+    `gpu` is for the devices beside the CPU, which alone release nothing; without it none are asked for. `init_data`
+    lists, by key, the values that bound init-data may have.
     """
 
     snp: SnpProfile | None = None
     tdx: TdxProfile | None = None
     azure_snp: AzureSnpProfile | None = None
     azure_tdx: AzureTdxProfile | None = None
+    gpu: GpuProfile | None = None
     init_data: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, document: object) -> Profile:
-        """`{"snp"?: {...}, "tdx"?: {...}, "azure-snp"?: {...}, "azure-tdx"?: {...}, "init_data"?: {key: [value...]}}`.
+        """`{"snp"?: {}, "tdx"?: {}, "azure-snp"?: {}, "azure-tdx"?: {}, "gpu"?: {}, "init_data"?: {}}`.
 
-        Every key of `snp` and `tdx` is optional; those under a paravisor need `cpu` and `pcrs`.
+        Every key of `snp` and `tdx` is optional; those under a paravisor need `cpu` and `pcrs`, and
+        `gpu` needs `count`. `init_data` is `{key: [value...]}`.
 
         Raises Malformed PROFILE_MALFORMED or PROFILE_CONTRADICTION.
         """
-        named = set(document) - {"init_data"} if isinstance(document, Mapping) else set()
+        named = set(document) - {"gpu", "init_data"} if isinstance(document, Mapping) else set()
         if not isinstance(document, Mapping) or not named or not named <= _TEES.keys():
             got = ", ".join(map(str, document)) if isinstance(document, Mapping) else type(document).__name__
-            expected = f"at least one of the keys {', '.join(_TEES)}, and perhaps init_data"
+            expected = f"at least one of the keys {', '.join(_TEES)}, and perhaps gpu and init_data"
             raise Malformed("PROFILE_MALFORMED", "profile", expected=expected, got=got or "none")
         read: dict[str, Any] = {
             name.replace("-", "_"): _TEES[name](document[name]) for name in _TEES if name in document
         }
-        return cls(**read, init_data=_init_data(document.get("init_data", {})))
+        gpu = GpuProfile.parse(document["gpu"]) if "gpu" in document else None
+        return cls(**read, gpu=gpu, init_data=_init_data(document.get("init_data", {})))
 
     def second_fact(self, platform: str) -> str:
         """What this profile asks of the guest besides its measurement, that tells parties apart; or nothing."""

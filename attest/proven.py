@@ -6,7 +6,7 @@ One line of `VERIFIERS` for each kind; a kind without a line is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from attest.azure.verify import verify_azure_snp
 from attest.errors import Malformed
 from attest.evidence import AzureEvidence, Collateral, SnpEvidence, TdxEvidence
 from attest.finding import Finding, Outcome
+from attest.gpu.verify import KeptDevices
 from attest.profile import Claims
 from attest.snp.certs import VerifiedChain
 from attest.snp.crl import VerifiedCrl
@@ -40,6 +41,7 @@ class Kept:
     crls: tuple[VerifiedCrl, ...] = ()
     pck_chains: tuple[PckChain, ...] = ()
     tdx: tuple[VerifiedCollateral, ...] = ()
+    devices: KeptDevices = field(default_factory=KeptDevices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

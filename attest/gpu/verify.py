@@ -106,13 +106,13 @@ def verify_device(
     )
 
 
-def keep(kept: KeptDevices, authentic: Sequence[AuthenticDevice]) -> KeptDevices:
-    """`kept` and what these devices add to it, newest last, so that a caller can drop the oldest."""
+def keep(authentic: Sequence[AuthenticDevice]) -> KeptDevices:
+    """What these devices were verified with, and nothing else: as much as one request needs."""
     return KeptDevices(
-        opaque={**kept.opaque, **{(each.claims.kind, each.opaque.data): each.opaque for each in authentic}},
-        chains={**kept.chains, **{each.chain.pem: each.chain for each in authentic}},
-        statuses={**kept.statuses, **{status.der: status for each in authentic for status in each.statuses}},
-        rims={**kept.rims, **{rim.data: rim for each in authentic for rim in each.rims}},
+        opaque={(each.claims.kind, each.opaque.data): each.opaque for each in authentic},
+        chains={each.chain.pem: each.chain for each in authentic},
+        statuses={status.der: status for each in authentic for status in each.statuses},
+        rims={rim.data: rim for each in authentic for rim in each.rims},
     )
 
 

@@ -16,7 +16,7 @@ from attest.evidence import Collateral
 from attest.finding import acceptable
 from attest.gpu.appraise import appraise_device
 from attest.gpu.profile import GpuProfile
-from attest.gpu.verify import KeptDevices, keep, verify_device
+from attest.gpu.verify import keep, verify_device
 from tests.makers.nvidia import mint
 from tests.makers.nvidia_rim import manifests
 
@@ -81,7 +81,7 @@ def _sides() -> tuple[Callable[[], object], ...]:
     profile = GpuProfile.parse({"count": 1})
     terms = {"nonce": _NONCE, "now": _NOW, "revocation_required": True}
     first = verify_device(evidence, collateral, anchors, **terms)  # type: ignore[arg-type]
-    kept = keep(KeptDevices(), [first])
+    kept = keep([first])
     signed, raw = evidence.report[:-96], evidence.report[-96:]
     signature = encode_dss_signature(int.from_bytes(raw[:48], "big"), int.from_bytes(raw[48:], "big"))
     aws = crypto.EC.new_key_from_der_data(first.chain.spki)

@@ -91,7 +91,7 @@ def _ours(*, anew: bool) -> list[float]:
         if any(finding.outcome.value == "failed" for finding in appraise_device(0, authentic.claims, profile)):
             raise ValueError("the report must be accepted")
         if not anew:
-            kept = keep(kept, [authentic])
+            kept = keep([authentic])
 
     once()
     spent = []

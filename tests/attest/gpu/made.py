@@ -63,7 +63,7 @@ def judge(
 
 def kept_of(*authentic: AuthenticDevice) -> KeptDevices:
     """What is worth keeping of these."""
-    return keep(KeptDevices(), authentic)
+    return keep(authentic)
 
 
 def failed(devices: Sequence[Device], profile: dict[str, object]) -> list[Finding]:
