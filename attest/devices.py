@@ -54,11 +54,14 @@ def verify_devices(
     Raises the AttestError of the first that fails, its place prefixed with `devices[n]`; NotBound DEVICE_DUPLICATE for
     a UEID or PDI that was there before.
     """
+    kept = kept or KeptDevices()
+    statuses, rims = dict(kept.statuses), dict(kept.rims)  # what one device was verified with serves the next
+    known = replace(kept, statuses=statuses, rims=rims)
     seen: dict[bytes, int] = {}
     for number, device in enumerate(devices):
         try:
             found = verify_device(
-                device, collateral, anchors, nonce=nonce, now=now, revocation_required=revocation_required, kept=kept
+                device, collateral, anchors, nonce=nonce, now=now, revocation_required=revocation_required, kept=known
             )
         except AttestError as error:
             path = f"devices[{number}].{error.path}"
@@ -68,6 +71,8 @@ def verify_devices(
             if first != number:
                 path, got = f"devices[{number}]", f"that of devices[{first}]: {identity.hex()}"
                 raise NotBound("DEVICE_DUPLICATE", path, expected="each device once", got=got)
+        statuses.update((status.der, status) for status in found.statuses)
+        rims.update((rim.data, rim) for rim in found.rims)
         yield found
 
 

@@ -81,7 +81,7 @@ def verify_device(
     if chain is None or chain.root not in anchors.nvidia or chain.family.kind != evidence.kind:
         chain = authenticate(evidence.chain, evidence.kind, anchors)  # 2
     chain.window.check(now, path="chain")  # 3
-    rims = _rims(collateral.rims, anchors, kept)  # 8, as far as it needs no report
+    rims = _rims(collateral.rims, report.opaque, anchors, kept)  # 8, as far as it needs nothing proven
     links = (*chain.window.links, *(link for rim in rims for link in rim.window.links))
     statuses = read_statuses(collateral.crls, collateral.ocsp, links, kept.statuses)
     spoken = by_issuer(statuses)
@@ -116,11 +116,18 @@ def keep(authentic: Sequence[AuthenticDevice]) -> KeptDevices:
     )
 
 
-def _rims(offered: Sequence[bytes], anchors: Anchors, kept: KeptDevices) -> tuple[VerifiedRim, ...]:
+def _rims(offered: Sequence[bytes], opaque: Opaque, anchors: Anchors, kept: KeptDevices) -> tuple[VerifiedRim, ...]:
+    """Those that name one of the device's versions at all: of all others nothing could come but work."""
+    names = {version.encode() for version in (opaque.driver_version, opaque.vbios_version) if version}
+    names |= {name.lower() for name in names}
     found = []
     for data in offered:
         rim = kept.rims.get(data)
-        found.append(rim if rim is not None and rim.root in anchors.nvidia else verify_rim(data, anchors))
+        if rim is not None and rim.root in anchors.nvidia:
+            if rim.version.encode() in names:
+                found.append(rim)
+        elif any(name in data for name in names):
+            found.append(verify_rim(data, anchors))
     return tuple(found)
 
 

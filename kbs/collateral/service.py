@@ -83,7 +83,7 @@ class CollateralService:
         if vendor is not None:
             with contextlib.suppress(AttestError):  # told by verification
                 pieces = vendor.at_hand(evidence, now)
-        return self._assemble(vendor, pieces, found.kept if found else None)
+        return self._assemble(vendor, pieces, found.kept if found else self._memory.shared())
 
     async def gather(
         self, evidence: CpuEvidence, failure: AttestError, *, report_data: bytes, now: int
@@ -183,6 +183,8 @@ class CollateralService:
                 certificates=lying.certificates + found.certificates,
                 crls=lying.crls + found.crls,
                 tdx=lying.tdx + found.tdx,
+                rims=lying.rims + found.rims,
+                ocsp=lying.ocsp + found.ocsp,
             ),
             kept=kept,
             generation=self._library.generation,

@@ -1,6 +1,7 @@
 """Collateral that lies ready in a directory. Nothing is fetched.
 
-Files are DER or PEM as the vendor gives them (`*.crl` are revocation lists, all else certificates). Nothing of it is
+Files are as the vendor gives them: `*.crl` are revocation lists, `*.ocsp` OCSP responses, `*.xml` and `*.swidtag`
+manifests of NVIDIA's, all else certificates in DER or PEM. Nothing of it is
 trusted for lying here: `attest` verifies each piece against its pinned roots, once, and validity at every use.
 """
 
@@ -18,6 +19,7 @@ from kbs.model.collateral import Gathered, Used, describe
 __all__ = ["CollateralUnreadable", "Shelf"]
 
 _MAX_BYTES = 1 << 20
+_KINDS = {".crl": "crls", ".ocsp": "ocsp", ".xml": "rims", ".swidtag": "rims"}
 
 
 class CollateralUnreadable(Exception):
@@ -35,25 +37,28 @@ class Shelf:
     def from_directory(cls, directory: Path) -> Shelf:
         """Reads every file of `directory`; raises CollateralUnreadable."""
         certificates: list[bytes] = []
-        crls: list[bytes] = []
+        lists: dict[str, list[bytes]] = {"crls": [], "ocsp": [], "rims": []}
         for path in sorted(p for p in directory.iterdir() if p.is_file()):
             data = path.read_bytes()
             if len(data) > _MAX_BYTES:
                 raise CollateralUnreadable(f"{path} is larger than {_MAX_BYTES} bytes")
-            if path.suffix == ".crl":
-                crls.append(data)
-            else:
+            kind = _KINDS.get(path.suffix)
+            if kind is None:
                 certificates += read_certificates(data)
-        return cls(Collateral(certificates=tuple(certificates), crls=tuple(crls)))
+            else:
+                lists[kind].append(data)
+        crls, ocsp, rims = (tuple(lists[kind]) for kind in ("crls", "ocsp", "rims"))
+        return cls(Collateral(certificates=tuple(certificates), crls=crls, ocsp=ocsp, rims=rims))
 
     def ready(self) -> Used:
         """What there is before anybody asked, as a document with its pieces."""
-        return describe(certificates=self.collateral.certificates, crls=self.collateral.crls)
+        lying = self.collateral
+        return describe(certificates=lying.certificates, crls=lying.crls, ocsp=lying.ocsp, rims=lying.rims)
 
     def at_hand(self, evidence: CpuEvidence, now: int) -> Gathered:
         """What there is, with what was verified of it before."""
         del now
-        return self._memory.recall(evidence) or Gathered(collateral=self.collateral, kept=None)
+        return self._memory.recall(evidence) or Gathered(collateral=self.collateral, kept=self._memory.shared())
 
     async def gather(
         self, evidence: CpuEvidence, failure: AttestError, *, report_data: bytes, now: int

@@ -59,9 +59,19 @@ class Used:
     blobs: tuple[bytes, ...]
 
 
-def describe(*, certificates: Iterable[bytes] = (), crls: Iterable[bytes] = ()) -> Used:
-    """The document that names each piece by its SHA-256, with the pieces. The same pieces make the same document."""
+def describe(
+    *,
+    certificates: Iterable[bytes] = (),
+    crls: Iterable[bytes] = (),
+    ocsp: Iterable[bytes] = (),
+    rims: Iterable[bytes] = (),
+) -> Used:
+    """The document that names each piece by its SHA-256, with the pieces. The same pieces make the same document.
+
+    OCSP responses and manifests are named where there are any.
+    """
     groups = {"certificates": sorted(set(certificates)), "crls": sorted(set(crls))}
+    groups |= {name: sorted(set(pieces)) for name, pieces in (("ocsp", ocsp), ("rims", rims)) if pieces}
     named = {group: sorted(hashlib.sha256(piece).hexdigest() for piece in pieces) for group, pieces in groups.items()}
     document = canonical({"v": "sealgate.collateral/1", **named}, limit=_MAX_DOCUMENT)
     pieces = tuple(piece for group in groups.values() for piece in group)

@@ -37,9 +37,17 @@ class Ask:
         """What is asked for, as it was bound into the evidence."""
         return binding.Request(action="release", origin=origin, purpose=self.purpose, names=self.names)
 
-    def transcript(self, request: bytes) -> bytes:
-        """The preimage of `bound`, over this request's digest."""
-        digests = [binding.device_digest(d.kind, d.report, d.chain) for d in self.devices]
+    def device_nonce(self) -> bytes:
+        """What every device must have signed over, 32 bytes."""
+        return binding.device_nonce(self.challenge, self.suite, self.recipient_key)
+
+    def device_digests(self) -> list[bytes]:
+        """One digest for each device, in request order."""
+        return [binding.device_digest(d.kind, d.report, d.chain) for d in self.devices]
+
+    def transcript(self, request: bytes, digests: Sequence[bytes] | None = None) -> bytes:
+        """The preimage of `bound`, over this request's digest and the devices', or over other digests of devices."""
+        digests = self.device_digests() if digests is None else digests
         return binding.transcript(self.challenge, self.suite, self.recipient_key, self.holder_key, request, digests)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from attest import binding
 from attest.binding import bind
-from attest.errors import AttestError, Malformed
-from attest.evidence import CpuEvidence, SnpEvidence
+from attest.devices import check_presented, verify_devices, why_unbound, with_devices
+from attest.errors import AttestError, NotBound
+from attest.evidence import SnpEvidence
+from attest.gpu.verify import AuthenticDevice, keep
 from attest.profile import Claims, bound_init_data
 from attest.verify import Verified, verify
 from kbs.model.collateral import Gathered, Used
@@ -32,31 +35,44 @@ class Authentic:
 
 async def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
     """Raises AttestError at the first failure, or Unavailable; nothing is stored but what verified."""
-    if ask.devices:
-        raise Malformed(
-            "UNSUPPORTED_EVIDENCE", "attestation.devices", expected="none", got=f"{len(ask.devices)} devices"
-        )
+    check_presented(ask.devices, ask.device_nonce())
     request = ask.request(broker.deployment)
     transcript = ask.transcript(request.digest())
     bound = binding.bound(transcript)
-    verified, used = await _verify(ask.evidence, broker, bound, now)
-    init_data = bound_init_data(ask.init_data, verified.claims)
+    claims, used = await _verify(ask, broker, request.digest(), bound, now)
+    init_data = bound_init_data(ask.init_data, claims)
     return Authentic(
-        claims=replace(verified.claims, init_data=init_data),
+        claims=replace(claims, init_data=init_data),
         request=request.encoded(),
         transcript=transcript,
         bound=bound,
-        evidence=_encoded(ask.evidence, ask.init_data),
+        evidence=_encoded(ask),
         collateral=used,
     )
 
 
-async def _verify(evidence: CpuEvidence, broker: Broker, bound: bytes, now: int) -> tuple[Verified, Used]:
+async def _verify(ask: Ask, broker: Broker, request: bytes, bound: bytes, now: int) -> tuple[Claims, Used]:
     """With what is at hand; only if that lacks something, and nothing else is wrong, with what can be fetched."""
 
-    def under(gathered: Gathered) -> tuple[Verified, Used]:
-        verified = verify(
-            evidence,
+    async def under(gathered: Gathered) -> tuple[Claims, Used]:
+        verified = _verify_cpu(ask, gathered, broker, request, bound, now)
+        devices = await _verify_devices(ask, gathered, broker, now)
+        kept = replace(verified.kept, devices=keep(devices))
+        return with_devices(verified.claims, devices), broker.collateral.keep(ask.evidence, gathered, kept)
+
+    try:
+        return await under(broker.collateral.at_hand(ask.evidence, now))
+    except AttestError as error:
+        more = await broker.collateral.gather(ask.evidence, error, report_data=bound, now=now)
+        if more is None:
+            raise
+    return await under(more)
+
+
+def _verify_cpu(ask: Ask, gathered: Gathered, broker: Broker, request: bytes, bound: bytes, now: int) -> Verified:
+    try:
+        return verify(
+            ask.evidence,
             gathered.collateral,
             broker.anchors,
             report_data=bound,
@@ -64,22 +80,40 @@ async def _verify(evidence: CpuEvidence, broker: Broker, bound: bytes, now: int)
             revocation="required",
             kept=gathered.kept,
         )
-        return verified, broker.collateral.keep(evidence, gathered, verified.kept)
-
-    try:
-        return under(broker.collateral.at_hand(evidence, now))
-    except AttestError as error:
-        more = await broker.collateral.gather(evidence, error, report_data=bound, now=now)
-        if more is None:
-            raise
-    return under(more)
+    except NotBound as error:
+        raise why_unbound(
+            error, ask.device_digests(), lambda digests: binding.bound(ask.transcript(request, digests))
+        ) from error
 
 
-def _encoded(evidence: CpuEvidence, init_data: bytes) -> bytes:
-    """The preimage of `evidence_digest`."""
+async def _verify_devices(ask: Ask, gathered: Gathered, broker: Broker, now: int) -> list[AuthenticDevice]:
+    """One after another, and between two of them everybody else has a turn."""
+    found = []
+    for device in verify_devices(
+        ask.devices,
+        gathered.collateral,
+        broker.anchors,
+        nonce=ask.device_nonce(),
+        now=_utc(now),
+        revocation_required=True,
+        kept=gathered.kept.devices if gathered.kept else None,
+    ):
+        found.append(device)
+        await asyncio.sleep(0)
+    return found
+
+
+def _encoded(ask: Ask) -> bytes:
+    """The preimage of `evidence_digest`: the CPU's evidence, around which that of the devices lies if there are any."""
+    evidence = ask.evidence
     if isinstance(evidence, SnpEvidence):
-        return bind("sealgate/v1/evidence", "snp", evidence.report, list(evidence.certificates), init_data)
-    return bind("sealgate/v1/evidence-tdx", evidence.quote, evidence.event_log, init_data)
+        cpu = bind("sealgate/v1/evidence", "snp", evidence.report, list(evidence.certificates), ask.init_data)
+    else:
+        cpu = bind("sealgate/v1/evidence-tdx", evidence.quote, evidence.event_log, ask.init_data)
+    if not ask.devices:
+        return cpu
+    fields = [field for device in ask.devices for field in (device.kind, device.report, device.chain)]
+    return bind("sealgate/v1/evidence-node", cpu, fields)
 
 
 def _utc(ms: int) -> datetime:

@@ -11,8 +11,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +39,9 @@ from kbs.serve.site import LOG, Site, initialise
 from kbs.serve.wiring import Running, open_site, wall_clock
 from kbs.store.port import Clock, Faults, no_fault
 from tests.makers import amd, pki, safetensors
+from tests.makers.nvidia import Nvidia
+from tests.makers.nvidia import mint as mint_nvidia
+from tests.makers.nvidia_rim import manifests
 
 __all__ = ["ASSET", "MEASUREMENT", "ORIGIN", "PURPOSE", "SimulatedSite", "make_site", "save_vendor", "unslowed"]
 
@@ -65,6 +68,7 @@ class SimulatedSite:
     people_ca: pki.Authority
     operator: pki.Pair
     key: KeyPair
+    nvidia: Nvidia | None = None
 
     @property
     def directory(self) -> Path:
@@ -72,7 +76,9 @@ class SimulatedSite:
 
     @property
     def anchors(self) -> Anchors:
-        return self.vendor.anchors
+        if self.nvidia is None:
+            return self.vendor.anchors
+        return replace(self.vendor.anchors, nvidia=self.nvidia.anchors.nvidia)
 
     @property
     def trust(self) -> Path:
@@ -83,7 +89,9 @@ class SimulatedSite:
         return self.directory / "sealed" / "model.safetensors"
 
     def shelf(self) -> Shelf:
-        return Shelf(Collateral(crls=(self.vendor.crl(),)))
+        if self.nvidia is None:
+            return Shelf(Collateral(crls=(self.vendor.crl(),)))
+        return Shelf(Collateral(crls=(self.vendor.crl(), *self.nvidia.crls()), rims=manifests(self.nvidia)))
 
     def tls(self) -> Tls:
         return Tls(key=self.server.key, chain=self.server.certificate, people_ca=self.people_ca.pem)
@@ -110,8 +118,13 @@ class SimulatedSite:
                 yield running, listeners
 
 
-async def make_site(directory: Path, *, clock: Clock = wall_clock) -> SimulatedSite:
-    """Makes a site with one tier-2 asset that one measurement may have, and an operator who may explain."""
+async def make_site(
+    directory: Path, *, clock: Clock = wall_clock, gpu: Mapping[str, object] | None = None
+) -> SimulatedSite:
+    """Makes a site with one tier-2 asset that one measurement may have, and an operator who may explain.
+
+    `gpu` is what its profile asks of GPUs; a throwaway NVIDIA comes with it.
+    """
     now = dt.datetime.fromtimestamp(clock() / 1_000, dt.UTC)
     maker = amd.mint(now=now)
     broker_ca, people_ca = pki.authority("broker CA", now), pki.authority("people CA", now)
@@ -124,11 +137,12 @@ async def make_site(directory: Path, *, clock: Clock = wall_clock) -> SimulatedS
         people_ca=people_ca,
         operator=pki.issue(people_ca, "operator", now, server=False),
         key=KeyPair.generate(os.urandom(32)),
+        nvidia=None if gpu is None else mint_nvidia(now=now),
     )
     await initialise(made.site, clock, simulated=True)
     manifest = _seal_model(made)
     with made.open(clock=clock) as running:
-        await register(running, _catalogue(made, manifest, running))
+        await register(running, _catalogue(made, manifest, running, {} if gpu is None else {"gpu": gpu}))
         seed = running.vault.broker_keys(LOG)[-1][1].reveal()
         log_key = SignerKey.from_seed(made.site.log_origin, seed).verifier_key
     trust = {
@@ -179,7 +193,7 @@ def asset_document(content_digest: str = "", **changed: object) -> dict[str, obj
     return document | changed
 
 
-def _catalogue(made: SimulatedSite, manifest: Manifest, running: Running) -> list[Unit]:
+def _catalogue(made: SimulatedSite, manifest: Manifest, running: Running, devices: Mapping[str, object]) -> list[Unit]:
     asset = AssetName.parse(ASSET)
     value = {"name": "milan-16vcpu", "measurement": MEASUREMENT.hex()}
     covers = ["cmdline", "firmware", "initrd", "kernel"]
@@ -196,7 +210,7 @@ def _catalogue(made: SimulatedSite, manifest: Manifest, running: Running) -> lis
     entry = draft_of(running)
     documents = asset_document(manifest.digest().hex())
     return [
-        put("profile", _PROFILE, {"name": _PROFILE, "profile": PROFILE}, entry=entry),
+        put("profile", _PROFILE, {"name": _PROFILE, "profile": {**PROFILE, **devices}}, entry=entry),
         put("reference-set", _REFERENCES, references, entry=entry),
         put("asset", ASSET, documents, entry=entry, assets=(ASSET,)),
         put("key-version", asset.key_version(1), version, entry=entry, keys=keys, assets=(ASSET,)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,7 +19,11 @@ from attest.gpu.forms import read_report
 from attest.gpu.profile import GpuProfile
 from attest.gpu.report import GPU
 from attest.gpu.verify import KeptDevices, keep, verify_device
+from kbs.release.release import release
 from tests.bench.gpu import measure_gpu
+from tests.makers.node import node_ask
+from tests.makers.nvidia import hgx
+from tests.makers.site import make_site, unslowed
 from tests.measure.table import Measure, Result
 from tests.vectors import VECTORS
 
@@ -62,6 +68,36 @@ def _xml(_long: bool) -> Result:
 
 def _negatives(_long: bool) -> Result:
     return _pytest("tests/attest/gpu", "--deselect", "tests/attest/gpu/test_rim.py")
+
+
+def _splices(_long: bool) -> Result:
+    return _pytest("tests/flow/test_devices.py", "tests/attest/test_devices.py")
+
+
+def _release(long: bool) -> Result:
+    """Releases to one node of 8 GPUs, 4 NVSwitches and its CPU, one after another, everything kept after the first."""
+    spent = asyncio.run(_releases(200 if long else 40))
+    middle = statistics.median(spent) * 1e3
+    return Result(
+        figure=f"p50 {middle:.1f} ms, worst {max(spent) * 1e3:.1f} ms, first {spent[0] * 1e3:.1f} ms", met=None
+    )
+
+
+async def _releases(count: int) -> list[float]:
+    with tempfile.TemporaryDirectory() as directory:
+        site = await make_site(Path(directory) / "site", gpu={"count": 8, "topology": "ppcie"})
+        if site.nvidia is None:
+            raise ValueError("a site without a throwaway NVIDIA")
+        devices, spent = hgx(site.nvidia), []
+        with site.open(repeats=unslowed()) as running:
+            broker = running.broker
+            for _ in range(count):
+                challenge = broker.challenges.issue(broker.clock(), broker.random(16))
+                ask = node_ask(site.chip, devices, challenge)
+                started = time.perf_counter()
+                await release(ask, broker)
+                spent.append(time.perf_counter() - started)
+        return spent
 
 
 def _bench(long: bool) -> Result:
@@ -158,6 +194,12 @@ MEASURES = (
     Measure(name="trailing byte", target="the report with one byte behind its signature passes", take=_trailing),
     Measure(name="negatives", target="each refused by its name; every row of the tables", take=_negatives),
     Measure(name="XML attacks", target="all refused, each within 2 s of CPU and 64 MiB", take=_xml),
+    Measure(
+        name="splice matrix",
+        target="swapped, dropped, added, duplicated, reordered, replayed, mixed: each refused by its name",
+        take=_splices,
+    ),
+    Measure(name="8 GPUs, 4 NVSwitches and the CPU in one release", target="p50, printed", take=_release),
     Measure(
         name="one GPU, chain and manifests kept",
         target="at least 0.7 of its bare P-384 check, own overhead at most 120 us",

@@ -118,7 +118,10 @@ class Collateral:
     """Vendors' certificates and revocation lists: what lies ready, and from where the rest is fetched."""
 
     directory: Path | None = option(
-        path, None, text="Read at start: `*.crl` are revocation lists, all else certificates, DER or PEM."
+        path,
+        None,
+        text="Read at start: `*.crl` are revocation lists, `*.ocsp` OCSP responses, `*.xml` and `*.swidtag` NVIDIA's "
+        "manifests, all else certificates, DER or PEM.",
     )
     fetch: str = option(
         choice("vendors", "nothing"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from attest.errors import AttestError, NotAuthentic
-from attest.evidence import SnpEvidence
+from attest.evidence import Collateral, SnpEvidence
 from attest.verify import verify
 from kbs.collateral.shelf import CollateralUnreadable, Shelf
 from tests.attest.refusal import refused
@@ -91,3 +91,11 @@ def test_the_document_says_which_collateral_it_was(tmp_path: Path) -> None:
     assert Shelf.from_directory(tmp_path).ready().digest == first
     (tmp_path / "milan.crl").unlink()
     assert Shelf.from_directory(tmp_path).ready().digest != first
+
+
+def test_lists_responses_and_manifests_are_told_by_their_names(tmp_path: Path) -> None:
+    for name in ("a.crl", "b.ocsp", "c.xml", "d.swidtag"):
+        (tmp_path / name).write_bytes(name.encode())
+    found = Shelf.from_directory(tmp_path)
+    assert found.collateral == Collateral(crls=(b"a.crl",), ocsp=(b"b.ocsp",), rims=(b"c.xml", b"d.swidtag"))
+    assert set(found.ready().blobs[1:]) == {b"a.crl", b"b.ocsp", b"c.xml", b"d.swidtag"}
