@@ -44,13 +44,14 @@ def verify_devices(
     collateral: Collateral,
     anchors: Anchors,
     *,
-    nonce: bytes,
+    nonce: bytes | None,
     now: datetime,
     revocation_required: bool,
     kept: KeptDevices | None = None,
 ) -> Iterator[AuthenticDevice]:
     """Verifies one device at each step, so that a caller can do other work between two.
 
+    With `nonce` None they are bound to nothing, which their findings say: for evidence that is looked at again.
     Raises the AttestError of the first that fails, its place prefixed with `devices[n]`; NotBound DEVICE_DUPLICATE for
     a UEID or PDI that was there before.
     """

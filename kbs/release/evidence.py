@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from attest import binding
 from attest.binding import bind
 from attest.devices import check_presented, verify_devices, why_unbound, with_devices
 from attest.errors import AttestError, NotBound
-from attest.evidence import SnpEvidence
+from attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence
 from attest.gpu.verify import AuthenticDevice, keep
 from attest.profile import Claims, bound_init_data
 from attest.verify import Verified, verify
@@ -46,7 +47,7 @@ async def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
         request=request.encoded(),
         transcript=transcript,
         bound=bound,
-        evidence=_encoded(ask),
+        evidence=_encoded(ask.evidence, ask.init_data, ask.devices),
         collateral=used,
     )
 
@@ -103,16 +104,15 @@ async def _verify_devices(ask: Ask, gathered: Gathered, broker: Broker, now: int
     return found
 
 
-def _encoded(ask: Ask) -> bytes:
+def _encoded(evidence: CpuEvidence, init_data: bytes, devices: Sequence[DeviceEvidence] = ()) -> bytes:
     """The preimage of `evidence_digest`: the CPU's evidence, around which that of the devices lies if there are any."""
-    evidence = ask.evidence
     if isinstance(evidence, SnpEvidence):
-        cpu = bind("sealgate/v1/evidence", "snp", evidence.report, list(evidence.certificates), ask.init_data)
+        cpu = bind("sealgate/v1/evidence", "snp", evidence.report, list(evidence.certificates), init_data)
     else:
-        cpu = bind("sealgate/v1/evidence-tdx", evidence.quote, evidence.event_log, ask.init_data)
-    if not ask.devices:
+        cpu = bind("sealgate/v1/evidence-tdx", evidence.quote, evidence.event_log, init_data)
+    if not devices:
         return cpu
-    fields = [field for device in ask.devices for field in (device.kind, device.report, device.chain)]
+    fields = [field for device in devices for field in (device.kind, device.report, device.chain)]
     return bind("sealgate/v1/evidence-node", cpu, fields)
 
 

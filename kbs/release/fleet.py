@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from attest.binding import bind
 from attest.errors import AttestError
-from attest.evidence import CpuEvidence, SnpEvidence, TdxEvidence
+from attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence, TdxEvidence
 from attest.tlog.entry import parse_leaf
 from kbs.model.log import LogHead
 from kbs.release.preflight import Seen
@@ -16,6 +17,7 @@ from kbs.release.preflight import Seen
 __all__ = ["EntryReader", "Fleet", "decode_evidence"]
 
 _STEP: Final = 256
+_NODE: Final = bind("sealgate/v1/evidence-node")
 _GRANTS: Final = frozenset({"release.granted", "lease.renewed"})
 
 
@@ -67,9 +69,9 @@ class Fleet:
             document = self._reader.document(newest.index, newest.evidence)
             decoded = decode_evidence(document) if document is not None else None
             if decoded is not None:
-                evidence, init_data = decoded
+                evidence, init_data, devices = decoded
                 about = {"tenant": tenant, "node": node, "product": newest.product, "assets": newest.assets}
-                found.append(Seen(**about, evidence=evidence, init_data=init_data))  # type: ignore[arg-type]
+                found.append(Seen(**about, evidence=evidence, init_data=init_data, devices=devices))  # type: ignore[arg-type]
         return found
 
     def _note(self, index: int, body: Any) -> None:
@@ -83,19 +85,38 @@ class Fleet:
         )
 
 
-def decode_evidence(document: bytes) -> tuple[CpuEvidence, bytes] | None:
-    """Evidence and init-data out of the preimage of `evidence_digest`; None for a form that is not known here."""
-    items = _Items(document)
+def decode_evidence(document: bytes) -> tuple[CpuEvidence, bytes, tuple[DeviceEvidence, ...]] | None:
+    """Evidence, init-data and devices out of the preimage of `evidence_digest`; None for a form not known here."""
     try:
-        domain = items.take()
-        if domain == b"sealgate/v1/evidence" and items.take() == b"snp":
-            report, certificates = items.take(), tuple(items.take() for _ in range(items.count()))
-            return SnpEvidence(report=report, certificates=certificates), items.take()
-        if domain == b"sealgate/v1/evidence-tdx":
-            quote, event_log = items.take(), items.take()
-            return TdxEvidence(quote=quote, event_log=event_log), items.take()
+        return _decode(_Items(document), whole=document.startswith(_NODE))
     except (AttestError, ValueError):
         return None
+
+
+def _decode(items: _Items, *, whole: bool) -> tuple[CpuEvidence, bytes, tuple[DeviceEvidence, ...]] | None:
+    if not whole:
+        cpu, devices = _decode_cpu(items), tuple[DeviceEvidence, ...]()
+    else:
+        items.take()
+        cpu = _decode_cpu(_Items(items.take()))
+        devices = _devices([items.take() for _ in range(items.count())])
+    return None if cpu is None else (*cpu, devices)
+
+
+def _devices(fields: Sequence[bytes]) -> tuple[DeviceEvidence, ...]:
+    """Kind, report and chain of each."""
+    each = zip(fields[::3], fields[1::3], fields[2::3], strict=True)
+    return tuple(DeviceEvidence(kind=kind.decode(), report=report, chain=chain) for kind, report, chain in each)
+
+
+def _decode_cpu(items: _Items) -> tuple[CpuEvidence, bytes] | None:
+    domain = items.take()
+    if domain == b"sealgate/v1/evidence" and items.take() == b"snp":
+        report, certificates = items.take(), tuple(items.take() for _ in range(items.count()))
+        return SnpEvidence(report=report, certificates=certificates), items.take()
+    if domain == b"sealgate/v1/evidence-tdx":
+        quote, event_log = items.take(), items.take()
+        return TdxEvidence(quote=quote, event_log=event_log), items.take()
     return None
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from attest.anchors import Anchors
+from attest.devices import verify_devices, with_devices
 from attest.errors import AttestError
-from attest.evidence import CpuEvidence
+from attest.evidence import CpuEvidence, DeviceEvidence
 from attest.finding import Outcome
 from attest.profile import Claims, bound_init_data
 from attest.verify import inspect_without_binding
@@ -34,6 +35,7 @@ class Seen:
     assets: tuple[str, ...]
     evidence: CpuEvidence
     init_data: bytes
+    devices: tuple[DeviceEvidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -85,10 +87,21 @@ def refusals_of(
             revocation="required",
             kept=gathered.kept,
         )
+        devices = list(
+            verify_devices(
+                seen.devices,
+                gathered.collateral,
+                anchors,
+                nonce=None,
+                now=_utc(judged),
+                revocation_required=True,
+                kept=gathered.kept.devices if gathered.kept else None,
+            )
+        )
         init_data = bound_init_data(seen.init_data, inspected.claims)
     except AttestError as error:
         return (_refusal(seen, "", error.check, error.path, error.expected, error.got),)
-    claims = _as_of(replace(inspected.claims, init_data=init_data), _utc(at))
+    claims = _as_of(replace(with_devices(inspected.claims, devices), init_data=init_data), _utc(at))
     return tuple(
         _refusal(seen, asset, finding.check, finding.path, finding.expected, finding.got)
         for asset, appraisal in appraise_all(seen.assets, claims, snapshot, at).items()

@@ -15,6 +15,8 @@ from attest.errors import AttestError
 from attest.evidence import DeviceEvidence
 from attest.tlog.entry import parse_leaf
 from kbs.model.refusal import Refused
+from kbs.release.fleet import Fleet
+from kbs.release.foresight import foresee
 from kbs.release.release import release
 from kbs.serve.wiring import Running
 from tests.makers.node import Change, node_ask
@@ -206,3 +208,11 @@ async def test_what_the_guest_signed_for_still_has_to_be_right(nodes: Nodes, nam
     else:
         assert getattr(found, "reason", "") == "ACCESS_DENIED"
         assert check in _document(nodes.running, before, "decision_digest").decode()
+
+
+async def test_a_forecast_judges_the_devices_again(nodes: Nodes) -> None:
+    """A node with devices is not foreseen to be refused for having none."""
+    broker = nodes.running.broker
+    await release(node_ask(nodes.site.chip, nodes.one, nodes.challenge()), broker)
+    found = await foresee(broker, [], Fleet(nodes.running.reader), at=broker.clock())
+    assert (found.platforms, found.refused) == (1, 0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from attest.evidence import Collateral, SnpEvidence, TdxEvidence
+from attest.evidence import Collateral, DeviceEvidence, SnpEvidence, TdxEvidence
 from kbs.catalog.register import put
 from kbs.collateral.shelf import Shelf
 from kbs.model.collateral import Piece
@@ -158,7 +158,11 @@ def test_evidence_is_read_back_as_it_was_written() -> None:
         TdxEvidence(quote=b"q" * 5_000, event_log=b"log"),
     ):
         document = _encoded(evidence, b"{}")
-        assert decode_evidence(document) == (evidence, b"{}")
+        assert decode_evidence(document) == (evidence, b"{}", ())
+        devices = tuple(DeviceEvidence(kind=f"nvidia-{n}", report=b"r" * n, chain=b"c") for n in range(3))
+        whole = _encoded(evidence, b"{}", devices)
+        assert decode_evidence(whole) == (evidence, b"{}", devices)
+        assert all(decode_evidence(whole[:cut]) is None for cut in (40, len(whole) // 2, len(whole) - 1))
         for cut in (0, 3, len(document) // 2, len(document) - 1):
             assert decode_evidence(document[:cut]) is None
     assert decode_evidence(b"anything else at all") is None
