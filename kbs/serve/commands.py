@@ -14,7 +14,17 @@ from pathlib import Path
 
 from kbs.custody.envelope import WrapInvalid
 from kbs.custody.root import RootUnusable
-from kbs.serve import cmd_config, cmd_custody, cmd_doctor, cmd_incident, cmd_init, cmd_serve, cmd_store, cmd_web
+from kbs.serve import (
+    cmd_config,
+    cmd_custody,
+    cmd_doctor,
+    cmd_incident,
+    cmd_init,
+    cmd_serve,
+    cmd_store,
+    cmd_trust,
+    cmd_web,
+)
 from kbs.serve.config.load import ConfigInvalid
 from kbs.serve.lock import Busy
 from kbs.serve.site import Site
@@ -100,6 +110,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
-    for module in (cmd_init, cmd_serve, cmd_config, cmd_custody, cmd_doctor, cmd_store, cmd_incident, cmd_web):
+    for module in (
+        cmd_init,
+        cmd_serve,
+        cmd_config,
+        cmd_custody,
+        cmd_doctor,
+        cmd_trust,
+        cmd_store,
+        cmd_incident,
+        cmd_web,
+    ):
         module.register(subparsers)
     return parser

@@ -68,7 +68,7 @@ async def first_run(
     if wraps:
         write_private(site.recovery, wraps)
     invitations = await initialise(site, clock, simulated=False, root=root, founders=founders)  # 5
-    trust.write_bytes(trust_document(config, root))  # 6
+    trust.write_bytes(trust_document(config, root, config.deployment.tenant))  # 6
     return FirstRun(site=site, invitations=invitations, recovery=tuple(key.id for key in recovery), trust=trust)
 
 
@@ -83,8 +83,8 @@ def read_recovery_keys(config: Config) -> list[RecoveryPublic]:
     return found
 
 
-def trust_document(config: Config, root: HeldRoot) -> bytes:
-    """`sealgate.trust/1` for this deployment's workloads and auditors."""
+def trust_document(config: Config, root: HeldRoot, tenant: str) -> bytes:
+    """`sealgate.trust/1` for the workloads of `tenant`, and auditors."""
     site = site_for(config)
     reader = Reader(site.store)
     try:
@@ -98,7 +98,7 @@ def trust_document(config: Config, root: HeldRoot) -> bytes:
         "origin": site.deployment,
         "broker_ca": (config.tls.ca.read_bytes() if config.tls.ca else own).decode("ascii"),
         "log_keys": [SignerKey.from_seed(site.log_origin, seed).verifier_key],
-        "tenant": config.deployment.tenant,
+        "tenant": tenant,
         "simulated": False,
     }
     return json.dumps(document, indent=1).encode() + b"\n"

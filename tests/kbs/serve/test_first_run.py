@@ -109,6 +109,20 @@ def test_no_backup_has_to_be_typed_and_is_said(tmp_path: Path, hands: Hands) -> 
     assert not (tmp_path / "site" / "recovery.json").exists()
 
 
+def test_the_trust_file_once_more_and_for_another_tenant(
+    made: Made, hands: Hands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again, other = (str(made.config.parent / name) for name in ("again.json", "other.json"))
+    config = ("--config", str(made.config))
+    assert hands.json("trust", *config, "--out", again)["tenant"] == "acme"
+    assert Path(again).read_bytes() == (made.directory / "trust.json").read_bytes()
+    assert hands.run("trust", *config, "--out", again)[0] == 2
+    hands.json("trust", *config, "--tenant", "globex", "--out", other)
+    assert read_trust(Path(other), simulated=False).tenant == "globex"
+    assert hands.run("trust", *config, "--tenant", "../x", "--out", f"{other}-2")[0] == 2
+    assert "lower-case" in capsys.readouterr().err
+
+
 # --- recovery keys ---
 
 
