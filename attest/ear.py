@@ -50,6 +50,7 @@ _CLAIM_OF: Mapping[str, str] = {
     "POLICY_MR_TD": "executables",
     "POLICY_MR_SEAM": "executables",
     "POLICY_RTMR": "executables",
+    "SGX_DEBUG": "runtime-opaque",
     "TD_DEBUG": "runtime-opaque",
     "TD_MIGRATABLE": "runtime-opaque",
     "TD_SERVICE_TD": "runtime-opaque",

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from attest import der
 from attest.ecdsa import verify_p256
@@ -36,6 +36,8 @@ _PSS = PSS(MGF1(SHA384()), 48)
 _MAX_CERTIFICATE = 16_384
 _MAX_CRL = 1 << 20
 _PEM = b"-----BEGIN "
+_COMMON_NAME = bytes.fromhex("550403")  # 2.5.4.3
+_STRINGS = {0x0C: "utf-8", 0x13: "ascii", 0x16: "ascii"}  # UTF8String, PrintableString, IA5String
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,8 +209,8 @@ def _certificate(found: x509.Certificate, whole: bytes) -> Certificate:
         serial=found.serial_number,
         subject=subject,
         issuer=issuer,
-        common_name=_common_name(found.subject),
-        issuer_common_name=_common_name(found.issuer),
+        common_name=_common_name(subject),
+        issuer_common_name=_common_name(issuer),
         not_before=found.not_valid_before_utc,
         not_after=found.not_valid_after_utc,
         spki=spki,
@@ -252,6 +254,12 @@ def _crl_issuer(tbs: bytes) -> bytes:
     return parts[2 if parts[0][0] == der.INTEGER else 1][1]
 
 
-def _common_name(name: x509.Name) -> str:
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if len(found) == 1 else ""
+def _common_name(name: bytes) -> str:
+    """The common name of a Name in DER, if there is exactly one and it is in an encoding of today's; else nothing."""
+    found = []
+    for _, relative in der.items(der.items(name)[0][1]):
+        for _, attribute in der.items(relative):
+            (_, oid), (tag, value) = der.items(attribute)
+            if oid == _COMMON_NAME:
+                found.append(value.decode(_STRINGS[tag]) if tag in _STRINGS else "")
+    return found[0] if len(found) == 1 else ""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from attest.finding import Finding, Outcome
-from attest.tdx.claims import TcbStatus, TcbVerdict, TdxClaims
+from attest.tdx.claims import SgxClaims, TcbStatus, TcbVerdict, TdxClaims
 from attest.tdx.profile import XFAM_ALLOWED, Grace, TdxProfile
 
-__all__ = ["appraise_tdx"]
+__all__ = ["appraise_sgx", "appraise_tdx"]
 
 _X87_SSE = 0b11
 _NONE = bytes(48)
@@ -24,6 +24,18 @@ Rule = Callable[[TdxClaims, TdxProfile], Iterator[Finding]]
 def appraise_tdx(claims: TdxClaims, profile: TdxProfile) -> tuple[Finding, ...]:
     """Every finding of `profile` about `claims`."""
     return tuple(finding for rule in _RULES for finding in rule(claims, profile))
+
+
+def appraise_sgx(claims: SgxClaims) -> tuple[Finding, ...]:
+    """What people are told of an enclave: whether its host may look inside, and its TCB. No profile is for enclaves."""
+    verdict = claims.tcb_verdict
+    check = "TCB_REVOKED" if verdict.status is TcbStatus.Revoked else "TCB_STATUS_NOT_ACCEPTED"
+    fine = verdict.status is TcbStatus.UpToDate
+    return (
+        _judged("SGX_DEBUG", "report.attributes.debug", not claims.debug, 0, int(claims.debug)),
+        _judged("SGX_DEBUG", "report.attributes.init", claims.initialised, 1, int(claims.initialised)),
+        _judged(check, "tcb.status", fine, TcbStatus.UpToDate.name, _shown(verdict)),
+    )
 
 
 def _judged(check: str, path: str, fine: bool, expected: object, got: object) -> Finding:

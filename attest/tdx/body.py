@@ -81,7 +81,7 @@ def read_sgx(data: bytes, *, path: str) -> SgxReport:
         configid, isvprodid, isvsvn, configsvn, reserved_262, isvfamilyid, report_data,
     ) = _SGX.unpack(data)  # fmt: skip
     for offset, reserved in ((20, reserved_20), (96, reserved_96), (160, reserved_160), (262, reserved_262)):
-        if any(reserved):
+        if reserved.count(0) != len(reserved):
             where = f"{path}.reserved[{offset:#05x}]"
             raise Malformed("QUOTE_RESERVED", where, expected=f"{len(reserved)} zero bytes", got=reserved)
     return SgxReport(

@@ -6,6 +6,7 @@ A member without a name here is refused. Intel has added members that change wha
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,6 @@ __all__ = ["Members"]
 _MAX_ITEMS = 256
 _COMPONENT = frozenset({"svn", "category", "type"})
 _MAX_TEXT = 256
-_HEX = frozenset("0123456789abcdefABCDEF")
 
 
 class Members:
@@ -61,16 +61,21 @@ class Members:
     def exactly(self, name: str, *allowed: object) -> Any:
         """One of the values that are allowed."""
         value = self._members[name]
-        if not any(type(value) is type(each) and value == each for each in allowed):
-            raise self._wrong(name, " or ".join(map(str, allowed)), repr(value)[:_MAX_TEXT])
-        return value
+        for each in allowed:
+            if value == each and type(value) is type(each):
+                return value
+        raise self._wrong(name, " or ".join(map(str, allowed)), repr(value)[:_MAX_TEXT])
 
     def hexadecimal(self, name: str, size: int) -> bytes:
         """`size` bytes in hexadecimal, whose letters Intel writes in either case."""
         value = self._members[name]
-        if not isinstance(value, str) or len(value) != 2 * size or not set(value) <= _HEX:
+        data = b""
+        if isinstance(value, str) and len(value) == 2 * size:
+            with contextlib.suppress(ValueError):
+                data = bytes.fromhex(value)
+        if len(data) != size:  # fewer, where `fromhex` passed over a space
             raise self._wrong(name, f"{size} bytes in hexadecimal", repr(value)[:_MAX_TEXT])
-        return bytes.fromhex(value)
+        return data
 
     def time(self, name: str) -> datetime:
         """A time of UTC to the second: 2026-05-01T12:00:00Z."""
@@ -111,15 +116,16 @@ class Members:
 
     def svns(self, name: str, count: int) -> tuple[int, ...]:
         """The `svn` of each of exactly `count` components, beside which `category` and `type` may stand."""
-        found = []
-        for number, item in enumerate(self.items(name)):
-            svn = item.get("svn") if isinstance(item, dict) and item.keys() <= _COMPONENT else None
-            if type(svn) is not int or not 0 <= svn <= 255:
-                raise self._wrong(f"{name}[{number}]", "a component with an svn from 0 to 255", repr(item)[:_MAX_TEXT])
-            found.append(svn)
-        if len(found) != count:
-            raise self._wrong(name, f"{count} components", len(found))
-        return tuple(found)
+        items = self.items(name)
+        try:
+            found = tuple([item["svn"] for item in items])
+            fine = set(map(type, found)) <= {int} and set().union(*items) <= _COMPONENT
+        except (TypeError, KeyError):
+            found, fine = (), False
+        if not fine or len(found) != count or not 0 <= min(found) <= max(found) <= 255:
+            expected = f"{count} components, each with an svn from 0 to 255"
+            raise self._wrong(name, expected, repr(items)[:_MAX_TEXT])
+        return found
 
     def refuse(self, name: str, expected: str, got: object) -> Malformed:
         """What to raise when a member is of the right kind and still wrong."""

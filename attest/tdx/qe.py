@@ -13,7 +13,7 @@ from attest.errors import NotAuthentic
 from attest.tdx.body import SgxReport
 from attest.tdx.claims import TcbPart
 from attest.tdx.quote import Proof
-from attest.tdx.tcb import isv_level, part_of
+from attest.tdx.tcb import isv_level
 from attest.tdx.tcb_info import EnclaveIdentity
 
 __all__ = ["check_binding", "evaluate_qe"]
@@ -48,4 +48,4 @@ def evaluate_qe(report: SgxReport, identity: EnclaveIdentity, tee: str) -> TcbPa
     for name, expected, got in compared:
         if expected != got:
             raise NotAuthentic("QE_REPORT_MISMATCH", f"qe_report.{name}", expected=expected, got=got)
-    return part_of("qe", isv_level("tcb.qe", report.isvsvn, identity.levels))
+    return isv_level("tcb.qe", report.isvsvn, identity.levels).part

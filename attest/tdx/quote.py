@@ -24,6 +24,7 @@ _HEADER = struct.Struct("<HHI4s16s20s")
 _HEAD_3 = struct.Struct("<64s64s384s64sH")
 _HEAD_4 = struct.Struct("<64s64sHI384s64sH")
 _OUTER = 64 + 64 + 2 + 4
+_CERTIFICATION = struct.Struct("<HI")
 _SGX, _TDX = 0x00, 0x81
 _ECDSA_P256 = 2
 _INTEL_QE = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
@@ -119,13 +120,18 @@ def _proof(data: bytes, version: int) -> Proof:
     signature, key, *outer, qe_report, qe_report_signature, auth_size = head.unpack_from(data)
     if outer:
         _check_outer(outer[0], outer[1], len(data) - _OUTER)
-    rest = Reader(data[head.size :], path="quote.certification", length="QUOTE_CERT_DATA", reserved="QUOTE_RESERVED")
-    qe_auth = rest.take(auth_size)
-    kind = rest.u16()
+    at = head.size + auth_size
+    qe_auth, rest = data[head.size : at], data[at:]
+    if len(rest) < _CERTIFICATION.size:
+        got = f"{len(data)} bytes"
+        raise Malformed("QUOTE_CERT_DATA", "quote.signature_data", expected=f"more than {at} bytes", got=got)
+    kind, size = _CERTIFICATION.unpack_from(rest)
     if kind not in _CERTIFICATION_TYPES:
         raise Malformed("QUOTE_CERT_DATA", "quote.certification.type", expected="1 to 5", got=kind)
-    certification = Certification(kind=kind, data=rest.take(rest.u32()))
-    rest.end()
+    certification = Certification(kind=kind, data=rest[_CERTIFICATION.size :])
+    if len(certification.data) != size:
+        path, left = "quote.certification.size", len(certification.data)
+        raise Malformed("QUOTE_CERT_DATA", path, expected=f"{left}, which are left", got=size)
     return Proof(
         signature=signature,
         attestation_key=key,

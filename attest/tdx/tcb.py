@@ -20,9 +20,10 @@ from attest.tdx.body import TdReport
 from attest.tdx.claims import PckIdentity, TcbPart, TcbStatus
 from attest.tdx.tcb_info import IsvLevel, ModuleIdentity, TcbInfo, TcbLevel
 
-__all__ = ["evaluate_sgx", "evaluate_tdx", "isv_level", "merge", "part_of"]
+__all__ = ["evaluate_sgx", "evaluate_tdx", "isv_level", "merge"]
 
 _S = TcbStatus
+_FINE = frozenset({_S.UpToDate})
 _NEEDS_CONFIGURATION = frozenset(
     {
         _S.ConfigurationNeeded,
@@ -49,6 +50,8 @@ def merge(statuses: Sequence[TcbStatus]) -> TcbStatus:
     What needs configuration beside it is never lost; hardening is said where nothing graver is.
     """
     found = frozenset(statuses)
+    if found == _FINE:
+        return _S.UpToDate
     if _S.Revoked in found:
         return _S.Revoked
     configuration = bool(found & _NEEDS_CONFIGURATION)
@@ -59,14 +62,9 @@ def merge(statuses: Sequence[TcbStatus]) -> TcbStatus:
     return _PLAIN[configuration, bool(found & _NEEDS_HARDENING)]
 
 
-def part_of(name: str, level: TcbLevel | IsvLevel) -> TcbPart:
-    """What a level says of the part called `name`."""
-    return TcbPart(name=name, status=level.status, tcb_date=level.tcb_date, advisories=level.advisories)
-
-
 def evaluate_sgx(pck: PckIdentity, info: TcbInfo) -> tuple[TcbPart, ...]:
     """The level that the platform reaches; raises NotAuthentic TCB_NOT_SUPPORTED if it is below all."""
-    return (part_of("sgx", _sgx_level(pck, info)),)
+    return (_sgx_level(pck, info).as_sgx,)
 
 
 def evaluate_tdx(
@@ -83,9 +81,9 @@ def evaluate_tdx(
     tdx = next((level for level in info.levels if _reaches(pck, level) and _tdx_reaches(svn, level)), None)
     if tdx is None:
         raise _not_supported("tcb.tdx", "a level that TEE_TCB_SVN reaches", svn.hex())
-    parts = [part_of("sgx", sgx), part_of("tdx", tdx)]
+    parts = [sgx.as_sgx, tdx.as_tdx]
     if svn[1]:
-        parts.append(part_of("module", isv_level("tcb.module", svn[0], identity.levels)))
+        parts.append(isv_level("tcb.module", svn[0], identity.levels).part)
     return tuple(parts), _relaunch(report, info, parts, qe)
 
 

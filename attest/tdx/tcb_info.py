@@ -7,11 +7,11 @@ version 2. A document is recognised by its own version, never by where it came f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from attest.tdx.claims import TcbStatus
+from attest.tdx.claims import TcbPart, TcbStatus
 from attest.tdx.members import Members
 
 __all__ = ["EnclaveIdentity", "IsvLevel", "ModuleIdentity", "TcbInfo", "TcbLevel", "read_identity", "read_tcb_info"]
@@ -26,24 +26,24 @@ _ISV_STATUSES = {s.name: s for s in (TcbStatus.UpToDate, TcbStatus.OutOfDate, Tc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcbLevel:
-    """A level of a platform: the least security versions, and its status. `tdx` is None in a document for SGX."""
+    """A level of a platform: the least security versions, and what is said of a part that reaches it.
+
+    `tdx` is None in a document for SGX. `as_sgx` and `as_tdx` are the same under the name of either part.
+    """
 
     sgx: tuple[int, ...]
     pcesvn: int
     tdx: tuple[int, ...] | None
-    status: TcbStatus
-    tcb_date: datetime
-    advisories: tuple[str, ...]
+    as_sgx: TcbPart
+    as_tdx: TcbPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsvLevel:
-    """A level of an enclave or of a TDX module: the least ISVSVN, and its status."""
+    """A level of an enclave or of a TDX module: the least ISVSVN, and what is said of one that reaches it."""
 
     isvsvn: int
-    status: TcbStatus
-    tcb_date: datetime
-    advisories: tuple[str, ...]
+    part: TcbPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,17 +135,15 @@ def _modules(read: Members) -> dict[str, ModuleIdentity]:
         identifier = each.text("id").upper()
         if identifier in found:
             raise each.refuse("id", "each module once", identifier)
-        found[identifier] = _module(each, _isv_levels(each))
+        found[identifier] = _module(each, _isv_levels(each, "module"))
     return found
 
 
-def _isv_levels(read: Members) -> tuple[IsvLevel, ...]:
+def _isv_levels(read: Members, name: str) -> tuple[IsvLevel, ...]:
     levels = [
         IsvLevel(
             isvsvn=each.inner("tcb", required=("isvsvn",)).whole("isvsvn", 0xFFFF),
-            status=_ISV_STATUSES[each.exactly("tcbStatus", *_ISV_STATUSES)],
-            tcb_date=each.time("tcbDate"),
-            advisories=each.texts("advisoryIDs"),
+            part=_part(each, name, _ISV_STATUSES),
         )
         for each in read.each("tcbLevels", **_LEVEL)
     ]
@@ -172,11 +170,14 @@ def _level(read: Members, tee: str, *, old: bool) -> TcbLevel:
         tcb = read.inner("tcb", required=("sgxtcbcomponents", "pcesvn", *more))
         sgx = tcb.svns("sgxtcbcomponents", _COMPONENTS)
         tdx = tcb.svns("tdxtcbcomponents", _COMPONENTS) if more else None
-    return TcbLevel(
-        sgx=sgx,
-        pcesvn=tcb.whole("pcesvn", 0xFFFF),
-        tdx=tdx,
-        status=_STATUSES[read.exactly("tcbStatus", *_STATUSES)],
+    part = _part(read, "sgx", _STATUSES)
+    return TcbLevel(sgx=sgx, pcesvn=tcb.whole("pcesvn", 0xFFFF), tdx=tdx, as_sgx=part, as_tdx=replace(part, name="tdx"))
+
+
+def _part(read: Members, name: str, statuses: Mapping[str, TcbStatus]) -> TcbPart:
+    return TcbPart(
+        name=name,
+        status=statuses[read.exactly("tcbStatus", *statuses)],
         tcb_date=read.time("tcbDate"),
         advisories=read.texts("advisoryIDs"),
     )
@@ -203,5 +204,5 @@ def read_identity(document: Mapping[str, Any]) -> EnclaveIdentity:
         attributes_mask=int.from_bytes(read.hexadecimal("attributesMask", 16), "little"),
         mrsigner=read.hexadecimal("mrsigner", 32),
         isvprodid=read.whole("isvprodid", 0xFFFF),
-        levels=_isv_levels(read),
+        levels=_isv_levels(read, "qe"),
     )

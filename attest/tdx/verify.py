@@ -188,7 +188,7 @@ class _Judge:
         counted = (*parts[1 if self.quote.td is not None else 0 :], qe)
         return TcbVerdict(
             status=status,
-            advisories=tuple(sorted({advisory for part in counted for advisory in part.advisories})),
+            advisories=tuple(sorted({advisory for part in counted if part.advisories for advisory in part.advisories})),
             parts=(*parts, qe),
             tcb_info_evaluation=info.evaluation,
             qe_identity_evaluation=collateral.qe_identity.evaluation,

@@ -26,11 +26,14 @@ __all__ = ["register"]
 _TCBS = ("reported", "committed", "current", "launch")
 _VERIFY = """The chain must end in a root of the vendor's that is built in, whatever certificates are given. Without
 --crl revocation is shown as not checked; without --report-data (nvidia: --nonce) the evidence may be a replay, which is
-shown too. With --rim, measurements that differ from the manifests refuse the evidence.
+shown too. With --rim, measurements that differ from the manifests refuse the evidence. Of tdx and sgx the lists of
+--collateral are required, and a TCB status that is not accepted refuses; what else a default profile would find is said
+apart.
 
 examples:
   sealgate evidence verify --type snp --evidence report.bin --certs vcek.der cert_chain.pem --crl milan.crl
   sealgate evidence verify --type snp --evidence extended.bin --report-data 3f0c... --at 2026-05-01T12:00:00Z --json
+  sealgate evidence verify --type tdx --evidence quote.bin --collateral intel.json --accept-status OutOfDate
   sealgate evidence verify --type nvidia --evidence gpu.txt --chain chain.pem --rim driver.xml vbios.xml --nonce 931d...
   sealgate evidence verify --type nvidia --evidence gpus.json --crl l1-root.crl l2-gh100.crl
 
@@ -40,10 +43,11 @@ _SHOW = """Nothing is verified: this only says what the bytes claim.
 
 example:
   sealgate evidence show --type snp --evidence report.bin
+  sealgate evidence show --type tdx --evidence quote.hex
   sealgate evidence show --type nvidia --evidence gpus.json"""
 _EVIDENCE_HELP = (
     "a report, a report with certificate table, JSON of Confidential Containers, or any of them in hex; "
-    "nvidia: a report or JSON of NVIDIA's SDK, its remote service or CoCo"
+    "tdx, sgx: a quote, also in hex; nvidia: a report or JSON of NVIDIA's SDK, its remote service or CoCo"
 )
 
 
@@ -58,6 +62,10 @@ def register(subparsers: Any) -> None:
     verify.add_argument("--crl", **files, help="revocation lists of the root, PEM or DER; may be repeated")
     verify.add_argument("--rim", **files, help="nvidia: manifests (RIMs), as NVIDIA publishes them; may be repeated")
     verify.add_argument("--ocsp", **files, help="nvidia: OCSP responses, DER; may be repeated")
+    verify.add_argument("--collateral", **files, help="tdx, sgx: Intel's documents, JSON of QuoteCollateral")
+    verify.add_argument(
+        "--accept-status", metavar="STATUS,...", help="tdx, sgx: TCB statuses to accept, or any (default: UpToDate)"
+    )
     verify.add_argument("--nonce", metavar="HEX", help="nvidia: the 32 bytes that each report has to be made for")
     verify.add_argument("--report-data", metavar="HEX", help="the 64 bytes that REPORT_DATA has to be")
     verify.add_argument("--at", metavar="RFC3339", help="judge validity at this time (default: now)")
@@ -69,7 +77,9 @@ def _action(actions: Any, name: str, summary: str, epilog: str) -> Any:
     parser = actions.add_parser(
         name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--type", choices=["snp", "nvidia"], required=True, help="the kind of TEE or device")
+    parser.add_argument(
+        "--type", choices=["snp", "tdx", "sgx", "nvidia"], required=True, help="the kind of TEE or device"
+    )
     parser.add_argument("--evidence", type=Path, required=True, metavar="FILE", help=_EVIDENCE_HELP)
     parser.add_argument("--chain", type=Path, metavar="FILE", help="nvidia: the device's certificate chain, PEM")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -77,6 +87,10 @@ def _action(actions: Any, name: str, summary: str, epilog: str) -> Any:
 
 
 def _verify(args: argparse.Namespace, doors: Doors) -> int:
+    if args.type in ("tdx", "sgx"):
+        _check_options(args, "chain", "rim", "ocsp", "nonce", "certs", "crl")
+        return int(importlib.import_module("clients.cli.evidence_intel").verify(args, doors))
+    _check_options(args, "collateral", "accept_status")
     if args.type == "nvidia":
         return int(importlib.import_module("clients.cli.evidence_nvidia").verify(args, doors))
     _check_options(args, "chain", "rim", "ocsp", "nonce")
@@ -118,6 +132,8 @@ def _show(args: argparse.Namespace, doors: Doors) -> int:
     if args.type == "nvidia":
         return int(importlib.import_module("clients.cli.evidence_nvidia").show(args, doors))
     _check_options(args, "chain")
+    if args.type in ("tdx", "sgx"):
+        return int(importlib.import_module("clients.cli.evidence_intel").show(args, doors))
     from attest.errors import AttestError  # noqa: PLC0415
     from attest.snp.report import parse  # noqa: PLC0415
     from attest.snp.shapes import read_evidence  # noqa: PLC0415

@@ -7,12 +7,15 @@ from tests.bench.audit import bench_audit
 from tests.bench.gpu import bench_gpu
 from tests.bench.release import bench
 from tests.bench.snp import bench_snp
+from tests.bench.tdx import bench_tdx
 
 
 def main() -> None:
     print(f"release      {bench()}")
     for name, figure in bench_snp().items():
         print(f"snp          {name}: {figure}")
+    for name, figure in bench_tdx().items():
+        print(f"tdx          {name}: {figure}")
     for name, figure in bench_gpu().items():
         print(f"gpu          {name}: {figure}")
     share, rate = append_share()

@@ -8,7 +8,7 @@ import sys
 
 from tests.measure.table import run
 
-TOPICS = ("skeleton", "snp", "log", "gpu")
+TOPICS = ("skeleton", "snp", "log", "gpu", "tdx")
 
 
 def main() -> int:

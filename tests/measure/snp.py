@@ -17,12 +17,12 @@ from tests.makers.amd import mint
 from tests.measure.table import Measure, Result
 from tests.vectors import VECTORS
 
-__all__ = ["MEASURES"]
+__all__ = ["MEASURES", "run_tests"]
 
 _NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 
 
-def _pytest(*arguments: str) -> Result:
+def run_tests(*arguments: str) -> Result:
     """Runs tests; met if some ran, none failed and none was skipped."""
     if VECTORS is None:
         return Result(figure="the captured evidence is not here (SEALGATE_VECTORS)", met=False)
@@ -33,15 +33,15 @@ def _pytest(*arguments: str) -> Result:
 
 
 def _vectors(_long: bool) -> Result:
-    return _pytest("tests/attest/snp/test_vectors.py")
+    return run_tests("tests/attest/snp/test_vectors.py")
 
 
 def _calculator(_long: bool) -> Result:
-    return _pytest("tests/attest/snp/test_measure.py")
+    return run_tests("tests/attest/snp/test_measure.py")
 
 
 def _properties(_long: bool) -> Result:
-    return _pytest("tests/attest", "-k", "hypothesis or given or any_bytes or property or random")
+    return run_tests("tests/attest", "-k", "hypothesis or given or any_bytes or property or random")
 
 
 def _forgeries(long: bool) -> Result:
