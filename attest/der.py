@@ -40,16 +40,17 @@ def items(data: bytes) -> list[tuple[int, bytes]]:
 def pairs(data: bytes) -> dict[bytes, tuple[int, bytes]]:
     """The content of a SEQUENCE OF SEQUENCE {OID, value}, by the OID's own bytes; an OID may occur once."""
     found: dict[bytes, tuple[int, bytes]] = {}
-    for tag, content in items(data):
+    for tag, _, start, end in elements(data):
         if tag != SEQUENCE:
             raise ValueError(f"tag {tag:#04x} instead of a SEQUENCE")
-        inner = items(content)
+        inner = elements(data[start:end])
         if len(inner) != 2 or inner[0][0] != _OID:
             raise ValueError("a pair is not an OID and a value")
-        oid = inner[0][1]
+        (_, _, first, stop), (kind, _, value, last) = inner
+        oid = data[start + first : start + stop]
         if oid in found:
             raise ValueError(f"the OID {oid.hex()} occurs twice")
-        found[oid] = inner[1]
+        found[oid] = kind, data[start + value : start + last]
     return found
 
 

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
-from attest import der
 from attest.ecdsa import verify_p256
 from attest.errors import Malformed, NotAuthentic
+from attest.names import certificate_parts, common_name, crl_issuer
 
 __all__ = ["Certificate", "RevocationList", "load_certificate", "load_pem_or_der", "load_revocation_list"]
 
@@ -36,8 +36,6 @@ _PSS = PSS(MGF1(SHA384()), 48)
 _MAX_CERTIFICATE = 16_384
 _MAX_CRL = 1 << 20
 _PEM = b"-----BEGIN "
-_COMMON_NAME = bytes.fromhex("550403")  # 2.5.4.3
-_STRINGS = {0x0C: "utf-8", 0x13: "ascii", 0x16: "ascii"}  # UTF8String, PrintableString, IA5String
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,14 +201,14 @@ def _certificate(found: x509.Certificate, whole: bytes) -> Certificate:
             others[oid] = value.value
         if extension.critical and oid not in _KNOWN_CRITICAL:
             critical.append(oid)
-    issuer, subject, spki = _tbs_parts(whole)
+    issuer, subject, spki = certificate_parts(whole)
     return Certificate(
         der=_whole_bytes(whole, found.signature),
         serial=found.serial_number,
         subject=subject,
         issuer=issuer,
-        common_name=_common_name(subject),
-        issuer_common_name=_common_name(issuer),
+        common_name=common_name(subject),
+        issuer_common_name=common_name(issuer),
         not_before=found.not_valid_before_utc,
         not_after=found.not_valid_after_utc,
         spki=spki,
@@ -225,41 +223,14 @@ def _certificate(found: x509.Certificate, whole: bytes) -> Certificate:
     )
 
 
-def _tbs_parts(whole: bytes) -> tuple[bytes, bytes, bytes]:
-    """Issuer, subject and SubjectPublicKeyInfo of a version 3 certificate, DER as it stands (RFC 5280 section 4.1)."""
-    content = der.items(der.items(whole)[0][1])[0][1]
-    parts = [content[at:stop] for _, at, _, stop in der.elements(content)]
-    if len(parts) < 7:
-        raise ValueError("a certificate that is not of version 3")
-    return parts[3], parts[5], parts[6]
-
-
 def _revocation_list(data: bytes, found: x509.CertificateRevocationList) -> RevocationList:
     _whole_bytes(found.public_bytes(Encoding.DER), found.signature)
     return RevocationList(
         der=data,
-        issuer=_crl_issuer(found.tbs_certlist_bytes),
+        issuer=crl_issuer(found.tbs_certlist_bytes),
         this_update=found.last_update_utc,
         next_update=found.next_update_utc,
         serials=frozenset(revoked.serial_number for revoked in found),
         critical=tuple(e.oid.dotted_string for e in found.extensions if e.critical),
         handle=found,
     )
-
-
-def _crl_issuer(tbs: bytes) -> bytes:
-    """The issuer, DER as it stands; version 2 says so first (RFC 5280 section 5.1)."""
-    content = der.items(tbs)[0][1]
-    parts = [(tag, content[at:stop]) for tag, at, _, stop in der.elements(content)]
-    return parts[2 if parts[0][0] == der.INTEGER else 1][1]
-
-
-def _common_name(name: bytes) -> str:
-    """The common name of a Name in DER, if there is exactly one and it is in an encoding of today's; else nothing."""
-    found = []
-    for _, relative in der.items(der.items(name)[0][1]):
-        for _, attribute in der.items(relative):
-            (_, oid), (tag, value) = der.items(attribute)
-            if oid == _COMMON_NAME:
-                found.append(value.decode(_STRINGS[tag]) if tag in _STRINGS else "")
-    return found[0] if len(found) == 1 else ""

@@ -6,8 +6,7 @@ A member without a name here is refused. Intel has added members that change wha
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from attest.errors import Malformed
 __all__ = ["Members"]
 
 _MAX_ITEMS = 256
+_NONE: frozenset[str] = frozenset()
 _COMPONENT = frozenset({"svn", "category", "type"})
 _MAX_TEXT = 256
 
@@ -26,16 +26,17 @@ class Members:
     __slots__ = ("_check", "_members", "_path")
 
     def __init__(
-        self, document: Any, *, check: str, path: str, required: Collection[str], optional: Collection[str] = ()
+        self, document: Any, *, check: str, path: str, required: frozenset[str], optional: frozenset[str] = _NONE
     ) -> None:
         self._check = check
         self._path = path
         if not isinstance(document, dict):
             raise self._wrong("", "an object", type(document).__name__)
-        unknown, missing = document.keys() - {*required, *optional}, set(required) - document.keys()
-        if unknown or missing:
-            got = [f"no {name}" for name in sorted(missing)] + [f"unknown {name}" for name in sorted(unknown)]
-            raise self._wrong("", "the members of Intel's PCS API version 4", ", ".join(got)[:_MAX_TEXT])
+        if document.keys() != required:
+            unknown, missing = document.keys() - required - optional, required - document.keys()
+            if unknown or missing:
+                got = [f"no {name}" for name in sorted(missing)] + [f"unknown {name}" for name in sorted(unknown)]
+                raise self._wrong("", "the members of Intel's PCS API version 4", ", ".join(got)[:_MAX_TEXT])
         self._members: Mapping[str, Any] = document
 
     def __contains__(self, name: str) -> bool:
@@ -71,8 +72,10 @@ class Members:
         value = self._members[name]
         data = b""
         if isinstance(value, str) and len(value) == 2 * size:
-            with contextlib.suppress(ValueError):
+            try:
                 data = bytes.fromhex(value)
+            except ValueError:
+                data = b""
         if len(data) != size:  # fewer, where `fromhex` passed over a space
             raise self._wrong(name, f"{size} bytes in hexadecimal", repr(value)[:_MAX_TEXT])
         return data
@@ -101,13 +104,13 @@ class Members:
             raise self._wrong(name, "a list of texts", repr(values)[:_MAX_TEXT])
         return tuple(values)
 
-    def inner(self, name: str, *, required: Collection[str], optional: Collection[str] = ()) -> Members:
+    def inner(self, name: str, *, required: frozenset[str], optional: frozenset[str] = _NONE) -> Members:
         """The object under `name`."""
         return Members(
             self._members[name], check=self._check, path=f"{self._path}.{name}", required=required, optional=optional
         )
 
-    def each(self, name: str, *, required: Collection[str], optional: Collection[str] = ()) -> list[Members]:
+    def each(self, name: str, *, required: frozenset[str], optional: frozenset[str] = _NONE) -> list[Members]:
         """The objects of the list under `name`."""
         return [
             Members(item, check=self._check, path=f"{self._path}.{name}[{n}]", required=required, optional=optional)

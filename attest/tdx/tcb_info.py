@@ -88,9 +88,19 @@ class EnclaveIdentity:
     levels: tuple[IsvLevel, ...]
 
 
-_HEAD = ("version", "issueDate", "nextUpdate", "fmspc", "pceId", "tcbType", "tcbEvaluationDataNumber", "tcbLevels")
-_LEVEL = {"required": ("tcb", "tcbDate", "tcbStatus"), "optional": ("advisoryIDs",)}
-_MODULE = ("mrsigner", "attributes", "attributesMask")
+_HEAD_2 = frozenset(
+    {"version", "issueDate", "nextUpdate", "fmspc", "pceId", "tcbType", "tcbEvaluationDataNumber", "tcbLevels"}
+)
+_HEAD_3 = _HEAD_2 | {"id"}
+_OF_TDX = frozenset({"tdxModule", "tdxModuleIdentities"})
+_LEVEL = {"required": frozenset({"tcb", "tcbDate", "tcbStatus"}), "optional": frozenset({"advisoryIDs"})}
+_MODULE = frozenset({"mrsigner", "attributes", "attributesMask"})
+_MODULE_IDENTITY = _MODULE | {"id", "tcbLevels"}
+_ISV_TCB = frozenset({"isvsvn"})
+_TCB_SGX = frozenset({"sgxtcbcomponents", "pcesvn"})
+_TCB_TDX = _TCB_SGX | {"tdxtcbcomponents"}
+_COMPONENTS_2 = tuple(f"sgxtcbcomp{n:02}svn" for n in range(1, _COMPONENTS + 1))
+_TCB_2 = frozenset({*_COMPONENTS_2, "pcesvn"})
 
 
 def read_tcb_info(document: Mapping[str, Any]) -> TcbInfo:
@@ -100,8 +110,8 @@ def read_tcb_info(document: Mapping[str, Any]) -> TcbInfo:
         document,
         check=_TCBINFO,
         path="tcb_info",
-        required=_HEAD if old else (*_HEAD, "id"),
-        optional=() if old else ("tdxModule", "tdxModuleIdentities"),
+        required=_HEAD_2 if old else _HEAD_3,
+        optional=frozenset() if old else _OF_TDX,
     )
     read.exactly("version", 2, 3)
     read.exactly("tcbType", 0)
@@ -131,7 +141,7 @@ def _module(read: Members, levels: tuple[IsvLevel, ...]) -> ModuleIdentity:
 
 def _modules(read: Members) -> dict[str, ModuleIdentity]:
     found: dict[str, ModuleIdentity] = {}
-    for each in read.each("tdxModuleIdentities", required=("id", *_MODULE, "tcbLevels")):
+    for each in read.each("tdxModuleIdentities", required=_MODULE_IDENTITY):
         identifier = each.text("id").upper()
         if identifier in found:
             raise each.refuse("id", "each module once", identifier)
@@ -142,7 +152,7 @@ def _modules(read: Members) -> dict[str, ModuleIdentity]:
 def _isv_levels(read: Members, name: str) -> tuple[IsvLevel, ...]:
     levels = [
         IsvLevel(
-            isvsvn=each.inner("tcb", required=("isvsvn",)).whole("isvsvn", 0xFFFF),
+            isvsvn=each.inner("tcb", required=_ISV_TCB).whole("isvsvn", 0xFFFF),
             part=_part(each, name, _ISV_STATUSES),
         )
         for each in read.each("tcbLevels", **_LEVEL)
@@ -162,14 +172,12 @@ def _levels(read: Members, tee: str, *, old: bool) -> tuple[TcbLevel, ...]:
 
 def _level(read: Members, tee: str, *, old: bool) -> TcbLevel:
     if old:
-        names = [f"sgxtcbcomp{n:02}svn" for n in range(1, _COMPONENTS + 1)]
-        tcb = read.inner("tcb", required=(*names, "pcesvn"))
-        sgx, tdx = tuple(tcb.whole(name, 255) for name in names), None
+        tcb = read.inner("tcb", required=_TCB_2)
+        sgx, tdx = tuple(tcb.whole(name, 255) for name in _COMPONENTS_2), None
     else:
-        more = ("tdxtcbcomponents",) if tee == "TDX" else ()
-        tcb = read.inner("tcb", required=("sgxtcbcomponents", "pcesvn", *more))
+        tcb = read.inner("tcb", required=_TCB_TDX if tee == "TDX" else _TCB_SGX)
         sgx = tcb.svns("sgxtcbcomponents", _COMPONENTS)
-        tdx = tcb.svns("tdxtcbcomponents", _COMPONENTS) if more else None
+        tdx = tcb.svns("tdxtcbcomponents", _COMPONENTS) if tee == "TDX" else None
     part = _part(read, "sgx", _STATUSES)
     return TcbLevel(sgx=sgx, pcesvn=tcb.whole("pcesvn", 0xFFFF), tdx=tdx, as_sgx=part, as_tdx=replace(part, name="tdx"))
 
@@ -183,9 +191,11 @@ def _part(read: Members, name: str, statuses: Mapping[str, TcbStatus]) -> TcbPar
     )
 
 
-_IDENTITY = (
-    "id", "version", "issueDate", "nextUpdate", "tcbEvaluationDataNumber", "miscselect", "miscselectMask", "attributes",
-    "attributesMask", "mrsigner", "isvprodid", "tcbLevels",
+_IDENTITY = frozenset(
+    {
+        "id", "version", "issueDate", "nextUpdate", "tcbEvaluationDataNumber", "miscselect", "miscselectMask",
+        "attributes", "attributesMask", "mrsigner", "isvprodid", "tcbLevels",
+    }
 )  # fmt: skip
 
 

@@ -76,8 +76,7 @@ def verify_quote(
     """
     quote = parse(raw)  # 1
     bench = Bench(anchors)
-    trusted = frozenset(anchors.intel)
-    usable = [each for each in chains if each.root in trusted]
+    usable = [each for each in chains if each.root in anchors.intel]
     chain = _certified(quote, tuple(collateral), bench, usable)  # 2
     check_valid(chain.links, now)  # 3
     proof = quote.proof
@@ -88,7 +87,7 @@ def verify_quote(
     first: AttestError | None = None
     for source in _likely(collateral, chain):
         try:
-            found = next((each for each in kept if each.source == source and each.root in trusted), None)
+            found = next((each for each in kept if each.source == source and each.root in anchors.intel), None)
             return judge.by(found or authenticate_collateral(source, bench))  # 6
         except AttestError as error:
             first = first or error
