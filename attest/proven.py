@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from attest.anchors import Anchors
-from attest.azure.verify import verify_azure_snp
+from attest.azure.hcl import SNP, HclReport, parse_hcl
+from attest.azure.verify import VOUCHED, paravisor_claims, verify_azure_snp, verify_azure_tdx
 from attest.errors import Malformed
 from attest.evidence import AzureEvidence, Collateral, SnpEvidence, TdxEvidence
 from attest.finding import Finding, Outcome
@@ -82,7 +83,15 @@ def _snp(evidence: SnpEvidence, given: Given) -> Proven:
 
 
 def _azure(evidence: AzureEvidence, given: Given) -> Proven:
+    """The HCL report says which hardware it is of; the vTPM's quote is looked at last, under a key that is bound."""
+    hcl = parse_hcl(evidence.hcl_report)
+    proven = (_azure_snp if hcl.kind == SNP else _azure_tdx)(hcl, evidence, given)
+    return replace(proven, findings=(*proven.findings, *VOUCHED))
+
+
+def _azure_snp(hcl: HclReport, evidence: AzureEvidence, given: Given) -> Proven:
     found = verify_azure_snp(
+        hcl,
         evidence,
         given.collateral,
         given.anchors,
@@ -91,11 +100,30 @@ def _azure(evidence: AzureEvidence, given: Given) -> Proven:
         chains=given.kept.chains,
         crls=given.kept.crls,
     )
-    simulated = found.claims.simulated
+    paravisor = paravisor_claims(hcl, evidence)
     return Proven(
-        claims=Claims(platform="azure-snp", simulated=simulated, snp=found.claims, paravisor=found.paravisor),
+        claims=Claims(platform="azure-snp", simulated=found.claims.simulated, snp=found.claims, paravisor=paravisor),
         findings=found.findings,
         kept=Kept(chains=(found.chain,), crls=found.crls),
+    )
+
+
+def _azure_tdx(hcl: HclReport, evidence: AzureEvidence, given: Given) -> Proven:
+    found, claims = verify_azure_tdx(
+        hcl,
+        evidence,
+        given.collateral,
+        given.anchors,
+        now=given.now,
+        revocation_required=given.revocation_required,
+        chains=given.kept.pck_chains,
+        kept=given.kept.tdx,
+    )
+    paravisor = paravisor_claims(hcl, evidence)
+    return Proven(
+        claims=Claims(platform="azure-tdx", simulated=claims.simulated, tdx=claims, paravisor=paravisor),
+        findings=found.findings,
+        kept=Kept(pck_chains=(found.chain,), tdx=(found.collateral,)),
     )
 
 

@@ -9,38 +9,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attest.anchors import Anchors
 from attest.azure.claims import ParavisorClaims
-from attest.azure.hcl import SNP, HclReport, check_variable_data, parse_hcl
-from attest.errors import Malformed
+from attest.azure.hcl import HclReport, check_variable_data
+from attest.errors import Malformed, NotBound
 from attest.evidence import AzureEvidence, Collateral, SnpEvidence
 from attest.finding import Finding, Outcome
 from attest.snp.certs import VerifiedChain
-from attest.snp.claims import SnpClaims
 from attest.snp.crl import VerifiedCrl
+from attest.snp.verify import Authentic as AuthenticSnp
 from attest.snp.verify import verify_snp
+from attest.tdx.chain import VerifiedChain as PckChain
+from attest.tdx.claims import TdxClaims
+from attest.tdx.collateral import VerifiedCollateral
+from attest.tdx.verify import Authentic as AuthenticQuote
+from attest.tdx.verify import verify_quote
 from attest.tpm import verify_tpm_quote
 
-__all__ = ["AuthenticSnp", "verify_azure_snp"]
+__all__ = ["VOUCHED", "paravisor_claims", "verify_azure_snp", "verify_azure_tdx"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthenticSnp:
-    """Claims of the hardware and of the paravisor, authentic but bound to nothing yet; and what is worth keeping."""
-
-    claims: SnpClaims
-    paravisor: ParavisorClaims
-    findings: tuple[Finding, ...]
-    chain: VerifiedChain
-    crls: tuple[VerifiedCrl, ...]
+_TDREPORT_DATA = slice(0x80, 0xC0)
 
 
 def verify_azure_snp(
+    hcl: HclReport,
     evidence: AzureEvidence,
     collateral: Collateral,
     anchors: Anchors,
@@ -50,14 +46,12 @@ def verify_azure_snp(
     chains: Sequence[VerifiedChain] = (),
     crls: Sequence[VerifiedCrl] = (),
 ) -> AuthenticSnp:
-    """Verifies an HCL report on SNP and the vTPM's quote.
+    """The SNP report in an HCL report is authentic, and its REPORT_DATA is that of the variable data.
 
-    1. the HCL report is what its layout says      3. its REPORT_DATA is that of the variable data
-    2. the SNP report in it is authentic           4. the key in that data signed the quote over these PCRs
+    `paravisor_claims` may follow, and not before: until then the key in that data is anybody's.
     """
-    hcl = parse_hcl(evidence.hcl_report)  # 1
-    if hcl.kind != SNP or evidence.td_quote:
-        raise Malformed("UNSUPPORTED_EVIDENCE", "hcl.report_type", expected="a report of SNP", got=hcl.kind)
+    if evidence.td_quote:
+        raise Malformed("UNSUPPORTED_EVIDENCE", "td_quote", expected="none beside a report of SNP", got="a quote")
     found = verify_snp(
         SnpEvidence(report=hcl.hardware, certificates=evidence.certificates),
         collateral,
@@ -66,15 +60,42 @@ def verify_azure_snp(
         revocation_required=revocation_required,
         chains=chains,
         crls=crls,
-    )  # 2
-    check_variable_data(hcl, found.claims.report_data)  # 3
-    return AuthenticSnp(
-        claims=found.claims,
-        paravisor=paravisor_claims(hcl, evidence),  # 4
-        findings=(*found.findings, *_PASSED),
-        chain=found.chain,
-        crls=found.crls,
     )
+    check_variable_data(hcl, found.claims.report_data)
+    return found
+
+
+def verify_azure_tdx(
+    hcl: HclReport,
+    evidence: AzureEvidence,
+    collateral: Collateral,
+    anchors: Anchors,
+    *,
+    now: datetime,
+    revocation_required: bool,
+    chains: Sequence[PckChain] = (),
+    kept: Sequence[VerifiedCollateral] = (),
+) -> tuple[AuthenticQuote, TdxClaims]:
+    """The TD quote beside an HCL report is authentic, is of the TDREPORT in it, and vouches for the variable data."""
+    if not evidence.td_quote or evidence.certificates:
+        got = "a TDREPORT alone, which only its own machine can verify" if not evidence.td_quote else "certificates"
+        raise Malformed("UNSUPPORTED_EVIDENCE", "td_quote", expected="a TD quote, without certificates", got=got)
+    found = verify_quote(
+        evidence.td_quote,
+        collateral.tdx,
+        anchors,
+        now=now,
+        revocation_required=revocation_required,
+        chains=chains,
+        kept=kept,
+    )
+    if not isinstance(found.claims, TdxClaims):
+        raise Malformed("TEE_TYPE", "quote.header.tee_type", expected="0x81, TDX", got="0, SGX")
+    check_variable_data(hcl, found.claims.report_data)
+    inside = hcl.hardware[_TDREPORT_DATA]
+    if inside != found.claims.report_data:
+        raise NotBound("AZ_BINDING", "hcl.hardware.report_data", expected=found.claims.report_data, got=inside)
+    return found, found.claims
 
 
 def paravisor_claims(hcl: HclReport, evidence: AzureEvidence) -> ParavisorClaims:
@@ -96,7 +117,7 @@ def _passed(check: str, path: str, expected: str) -> Finding:
     return Finding(check=check, path=path, outcome=Outcome.PASSED, expected=expected, got="so it is")
 
 
-_PASSED = (
+VOUCHED = (
     _passed("AZ_HCL_FORMAT", "hcl", "an HCL report"),
     _passed("AZ_BINDING", "report.report_data", "SHA-256 of the variable data, and zeros"),
     _passed("TPM_SIGNATURE", "tpm.signature", "a signature by HCLAkPub"),

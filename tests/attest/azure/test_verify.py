@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from attest.anchors import BUILT_IN
 from attest.errors import AttestError
 from attest.evidence import AzureEvidence, Collateral, read_certificates
+from attest.tdx.shapes import read_collateral
 from attest.verify import inspect_without_binding
-from tests.attest.azure.made import NONCE, evidence, judge
+from tests.attest.azure.made import NONCE, evidence, judge, td_evidence, td_judge
 from tests.attest.refusal import refused
 from tests.attest.snp.made import DATA, NOW, hierarchy
+from tests.attest.tdx.made import collateral, platform
 from tests.makers import azure
 from tests.vectors import VECTORS, needs_vectors
 
@@ -75,6 +77,7 @@ HCL: dict[str, Callable[[], AzureEvidence]] = {
     "dirty header": _blob(lambda blob: blob[:20] + b"\1" + blob[21:]),
     "a tail that is not zero": _blob(lambda blob: blob + b"\1"),
     "another hash": _header(hash_type=2),
+    "a status of the request": _header(status=2),
     "a report of TrustZone": _header(data_kind=3),
     "a version of the data": _header(data_version=2),
     "a size that does not nest": _header(size=2_600),
@@ -182,7 +185,48 @@ def test_a_tdreport_is_followed_by_zeros() -> None:
         judge(given)
 
 
-@settings(max_examples=300, deadline=None)
+# --- TDX ---
+
+
+def test_a_td_is_authentic() -> None:
+    found = td_judge(td_evidence())
+    assert found.claims.platform == "azure-tdx"
+    assert found.claims.paravisor is not None
+    assert found.claims.paravisor.nonce == NONCE
+    assert td_judge(td_evidence(), kept=found.kept).findings == found.findings
+
+
+BOOT_DATA = azure.report_data_of(azure.variable_data())
+TDS: dict[str, tuple[Callable[[], AzureEvidence], str]] = {
+    "no quote": (lambda: replace(td_evidence(), td_quote=b""), "UNSUPPORTED_EVIDENCE"),
+    "certificates of SNP": (lambda: replace(td_evidence(), certificates=(b"x",)), "UNSUPPORTED_EVIDENCE"),
+    "a quote beside a report of SNP": (
+        lambda: replace(evidence(), td_quote=td_evidence().td_quote), "UNSUPPORTED_EVIDENCE",
+    ),
+    "a quote over other data": (lambda: td_evidence(report_data=azure.report_data_of(OTHER)), "AZ_BINDING"),
+    "a TDREPORT over other data": (lambda: td_evidence(inside=bytes(64)), "AZ_BINDING"),
+    "a quote over the nonce": (lambda: td_evidence(report_data=DATA), "AZ_BINDING"),
+    "an empty nonce": (
+        lambda: replace(td_evidence(), tpm_quote=azure.quote(b"").message, tpm_signature=azure.quote(b"").signature),
+        "TPM_NONCE",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TDS)
+def test_tds(case: str) -> None:
+    made, checks = TDS[case]
+    with refused(*checks.split()):
+        td_judge(made())
+
+
+def test_an_enclave_is_no_guest() -> None:
+    given = replace(td_evidence(), td_quote=platform().quote(BOOT_DATA, tee="SGX"))
+    with refused("TEE_TYPE"):
+        td_judge(given, tdx=(collateral(tee="SGX"),))
+
+
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_no_flip_is_accepted(data: st.DataObject) -> None:
     """One bit of any part: refused, but in the zeros after the end, where there is none to flip unseen either."""
@@ -253,3 +297,32 @@ def test_captured_evidence(name: str, nonce: bytes | None) -> None:
     assert len(found.claims.paravisor.pcrs) == 24
     assert nonce is None or found.claims.paravisor.nonce == nonce
     assert not found.claims.simulated
+
+
+@needs_vectors(2)
+@pytest.mark.parametrize("name", ["evidence-v0", "evidence-v1"])
+def test_captured_evidence_of_tds(name: str) -> None:
+    assert VECTORS is not None
+    found = json.loads((VECTORS / f"tdx/confidential-containers-trustee/az-tdx-vtpm/{name}.json").read_bytes())
+    quote = found["tpm_quote"]
+    bundle = VECTORS / "tdx/derived/bundles/tdx_00806f050000_platform_20250604_eval17.json"
+    given = AzureEvidence(
+        hcl_report=_bytes(found["hcl_report"]),
+        tpm_quote=_bytes(quote["message"]),
+        tpm_signature=_bytes(quote["signature"]),
+        pcrs=tuple(_bytes(pcr) for pcr in quote["pcrs"]),
+        td_quote=_bytes(found["td_quote"]),
+    )
+    inspected = inspect_without_binding(
+        given,
+        Collateral(tdx=(read_collateral(bundle.read_bytes()),)),
+        BUILT_IN,
+        now=dt.datetime.fromtimestamp(1_750_325_734, dt.UTC),
+        revocation="required",
+    )
+    claims = inspected.claims
+    assert (claims.platform, claims.simulated) == ("azure-tdx", False)
+    assert claims.paravisor is not None
+    assert claims.paravisor.nonce == b"challenge"
+    assert claims.tdx is not None
+    assert claims.tdx.tcb_verdict.status.name == "OutOfDate"
