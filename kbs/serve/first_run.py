@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,9 @@ async def first_run(
             raise NotEmpty(f"{path} exists: init makes a deployment once, and writes over nothing")
     recovery = read_recovery_keys(config)
     site.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = stat.S_IMODE(site.directory.stat().st_mode)
+    if mode & 0o077:
+        raise RootUnusable(f"{site.directory} has mode {mode:04o}; it is to be the broker's alone: chmod 0700 it")
     root = HeldRoot(Secret(os.urandom(KEY_SIZE)))  # 2
     wraps = wrap_for_recovery(root, recovery, deployment=site.deployment) if recovery else b""  # 3
     write_root(config, root_path(config), root.key, credentials, ask)  # 4

@@ -132,7 +132,7 @@ class _Child:
         status, announcing = os.pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", "kbs", *self._spec.arguments,
+                sys.executable, "-I", "-m", "kbs", *self._spec.arguments,
                 "--life-fd", str(life), "--status-fd", str(announcing),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(life, announcing),

@@ -90,6 +90,17 @@ def test_what_init_does_not_take(name: str, tmp_path: Path, hands: Hands, capsys
     assert not (tmp_path / "site").exists()
 
 
+def test_a_directory_that_others_can_enter_is_not_taken(
+    tmp_path: Path, hands: Hands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site").chmod(0o755)
+    config = str(configure(tmp_path))
+    assert hands.run("init", "--config", config, "--founder", "a:auditor", "--no-root-backup")[0] == 5
+    assert "has mode 0755" in capsys.readouterr().err
+    assert list((tmp_path / "site").iterdir()) == []
+
+
 @pytest.mark.parametrize("there", ["store.db", "root.key", "recovery.json", "trust.json"])
 def test_nothing_is_made_over_what_is_there(there: str, made: Made, hands: Hands) -> None:
     for path in made.directory.iterdir():
