@@ -123,21 +123,20 @@ class Profile:
 
     @classmethod
     def parse(cls, document: object) -> Profile:
-        """`{"snp"?: {}, "tdx"?: {}, "azure-snp"?: {}, "azure-tdx"?: {}, "gpu"?: {}, "init_data"?: {}}`.
+        """`{"snp"?: {}, "tdx"?: {}, "azure_snp"?: {}, "azure_tdx"?: {}, "gpu"?: {}, "init_data"?: {}}`.
 
         Every key of `snp` and `tdx` is optional; those under a paravisor need `cpu` and `pcrs`, and
-        `gpu` needs `count`. `init_data` is `{key: [value...]}`.
+        `gpu` needs `count`. `init_data` is `{key: [value...]}`. Keys of canonical JSON have no hyphen, hence
+        `azure_snp` for the platform azure-snp.
 
         Raises Malformed PROFILE_MALFORMED or PROFILE_CONTRADICTION.
         """
         named = set(document) - {"gpu", "init_data"} if isinstance(document, Mapping) else set()
-        if not isinstance(document, Mapping) or not named or not named <= _TEES.keys():
+        if not isinstance(document, Mapping) or not named or not named <= _KEYS.keys():
             got = ", ".join(map(str, document)) if isinstance(document, Mapping) else type(document).__name__
-            expected = f"at least one of the keys {', '.join(_TEES)}, and perhaps gpu and init_data"
+            expected = f"at least one of the keys {', '.join(_KEYS)}, and perhaps gpu and init_data"
             raise Malformed("PROFILE_MALFORMED", "profile", expected=expected, got=got or "none")
-        read: dict[str, Any] = {
-            name.replace("-", "_"): _TEES[name](document[name]) for name in _TEES if name in document
-        }
+        read: dict[str, Any] = {key: parse(document[key]) for key, parse in _KEYS.items() if key in document}
         gpu = GpuProfile.parse(document["gpu"]) if "gpu" in document else None
         return cls(**read, gpu=gpu, init_data=_init_data(document.get("init_data", {})))
 
@@ -164,6 +163,7 @@ _TEES: Mapping[str, Callable[[object], SnpProfile | TdxProfile | AzureSnpProfile
     "azure-snp": AzureSnpProfile.parse,
     "azure-tdx": AzureTdxProfile.parse,
 }
+_KEYS = {name.replace("-", "_"): parse for name, parse in _TEES.items()}
 
 
 def _init_data(document: Any) -> Mapping[str, frozenset[str]]:

@@ -29,7 +29,7 @@ class AzureSnpProfile:
     @classmethod
     def parse(cls, document: object) -> AzureSnpProfile:
         """`{"cpu": {...}, "pcrs": [number...], "secure_boot"?: flag}`. Raises Malformed PROFILE_MALFORMED."""
-        return cls(**_members(document, SnpProfile.parse, "azure-snp"))
+        return cls(**_members(document, SnpProfile.parse, "azure_snp"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class AzureTdxProfile:
     @classmethod
     def parse(cls, document: object) -> AzureTdxProfile:
         """`{"cpu": {...}, "pcrs": [number...], "secure_boot"?: flag}`. Raises Malformed PROFILE_MALFORMED."""
-        return cls(**_members(document, TdxProfile.parse, "azure-tdx"))
+        return cls(**_members(document, TdxProfile.parse, "azure_tdx"))
 
 
 def _members(document: object, cpu: Callable[..., object], path: str) -> dict[str, Any]:

@@ -89,6 +89,10 @@ def _machines(profile: Profile) -> str:
     return f"any machine for {', '.join(open_to_any)}" if open_to_any else ""
 
 
+def _devices(profile: Profile) -> str:
+    return "" if profile.gpu is not None else "none"
+
+
 DEMANDS: tuple[Demand, ...] = (
     Demand(tier=1, name="TCB_FLOOR", asks="an SNP minimum_tcb not below AMD-SB-3019", check=_floor),
     Demand(tier=1, name="VMPL", asks="SNP VMPL 0", check=_vmpl),
@@ -97,6 +101,7 @@ DEMANDS: tuple[Demand, ...] = (
     Demand(tier=2, name="PLATFORM_KNOWN", asks="neither CXL memory nor unknown platform bits", check=_known_platform),
     Demand(tier=3, name="FIRMWARE_FINAL", asks="no provisional SNP firmware", check=_final_firmware),
     Demand(tier=3, name="JOB", asks="the job: init_data, host_data, mr_config_id or rtmr3", check=_job),
+    Demand(tier=3, name="DEVICES", asks="the devices: gpu, with how many of which", check=_devices),
     Demand(tier=4, name="MACHINES", asks="the machines: chip_ids, ppids or platform_instance_ids", check=_machines),
 )
 

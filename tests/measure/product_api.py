@@ -12,7 +12,7 @@ import os
 import pkgutil
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,12 @@ from clients.transport import connect
 from clients.trust import read_trust
 from clients.workload.keys import get_keys
 from kbs.decide.authority import WORKLOAD_SERVICES
+from kbs.rpc.server import Listeners
 from kbs.rpc.status import DETAILS_KEY, DOMAIN, REASONS
-from kbs.serve.wiring import Running
+from kbs.serve.collateral import looked_after, open_collateral
+from kbs.serve.config.sections import Collateral as Section
+from kbs.serve.service import serve
+from kbs.serve.wiring import Running, wall_clock
 from tests.kbs.rpc.called import People
 from tests.makers.site import ASSET, MEASUREMENT, ORIGIN, PURPOSE, SimulatedSite, asset_document, make_site
 from tests.measure.table import Measure, Result
@@ -128,7 +132,7 @@ async def _hostile(count: int) -> Result:
     rng, seen, log = random.Random(11), _Seen(), _Log()
     with tempfile.TemporaryDirectory() as name, log.listening():
         site = await make_site(Path(name) / "site")
-        async with site.serve() as (running, listeners):
+        async with _served(site) as (running, listeners):
             ports = {"workload": listeners.workload_port, "people": listeners.people_port}
             who = grpc.ssl_channel_credentials(site.broker_ca.pem, site.operator.key, site.operator.certificate)
             found = list(methods())
@@ -143,6 +147,28 @@ async def _hostile(count: int) -> Result:
     figure = f"{len(found)} methods, {seen.calls} calls, {len(seen.reasons)} reasons, {len(seen.unnamed)} unnamed"
     wrong = [*seen.unnamed[:3], *harmed]
     return Result(figure="; ".join([figure, *wrong]), met=not wrong and len(found) > 30)
+
+
+@contextlib.asynccontextmanager
+async def _served(site: SimulatedSite) -> AsyncIterator[tuple[Running, Listeners]]:
+    """Every service, also the one over collateral, which fetches nothing."""
+    nothing = Section(directory=None, fetch="nothing", kds="https://kds.example", proxy=None, ca_file=None)
+    with site.open() as running:
+        async with (
+            open_collateral(
+                nothing,
+                site.site.store,
+                site.anchors,
+                clock=wall_clock,
+                monotonic=wall_clock,
+                chance=random.Random(1).random,
+            ) as keeper,
+            looked_after(running, keeper, lambda _days, _forecast: None) as over_collateral,
+            serve(
+                running, site.tls(), host="127.0.0.1", workload_port=0, people_port=0, people=[over_collateral]
+            ) as listeners,
+        ):
+            yield running, listeners
 
 
 def _boot(site: SimulatedSite, port: int) -> Any:

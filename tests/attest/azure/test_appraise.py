@@ -16,7 +16,7 @@ from tests.attest.snp.made import claims as bare_claims
 from tests.makers import azure
 
 MEASUREMENT = claims().measurement.hex()
-PROFILE: dict[str, Any] = {"azure-snp": {"cpu": {}, "pcrs": [4, 11]}}
+PROFILE: dict[str, Any] = {"azure_snp": {"cpu": {}, "pcrs": [4, 11]}}
 VALUE: dict[str, Any] = {
     "name": "image",
     "platform": "azure-snp",
@@ -57,7 +57,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]
         {}, ["POLICY_PLATFORM", "POLICY_PCR"],
     ),
     "a profile of bare SNP": ({"snp": {}}, VALUE, {}, ["POLICY_PLATFORM"]),
-    "a profile of TDX": ({"azure-tdx": {"cpu": {}, "pcrs": [4]}}, VALUE, {}, ["POLICY_PLATFORM"]),
+    "a profile of TDX": ({"azure_tdx": {"cpu": {}, "pcrs": [4]}}, VALUE, {}, ["POLICY_PLATFORM"]),
     "bare SNP for a profile of the paravisor's": (
         PROFILE, VALUE, {"given": bare_claims()},
         ["POLICY_PLATFORM", "POLICY_PCR", "POLICY_PCR", "POLICY_PLATFORM"],
@@ -65,10 +65,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]
     "no secure boot": (PROFILE, VALUE, {"variable": SECURE_BOOT_OFF}, ["POLICY_SECURE_BOOT"]),
     "secure boot unsaid": (PROFILE, VALUE, {"variable": UNSAID}, ["POLICY_SECURE_BOOT"]),
     "secure boot not asked for": (
-        {"azure-snp": PROFILE["azure-snp"] | {"secure_boot": False}}, VALUE, {"variable": SECURE_BOOT_OFF}, [],
+        {"azure_snp": PROFILE["azure_snp"] | {"secure_boot": False}}, VALUE, {"variable": SECURE_BOOT_OFF}, [],
     ),
     "what the hardware's profile refuses": (
-        {"azure-snp": {"cpu": {"vmpl": 1}, "pcrs": [4]}}, VALUE, {}, ["POLICY_VMPL"],
+        {"azure_snp": {"cpu": {"vmpl": 1}, "pcrs": [4]}}, VALUE, {}, ["POLICY_VMPL"],
     ),
     "debug, whatever a profile says": (PROFILE, VALUE, {"policy": 0xB0000}, ["POLICY_DEBUG"]),
 }  # fmt: skip
@@ -93,7 +93,7 @@ BAD_PROFILES: dict[str, object] = {
 }
 
 
-@pytest.mark.parametrize("platform", ["azure-snp", "azure-tdx"])
+@pytest.mark.parametrize("platform", ["azure_snp", "azure_tdx"])
 @pytest.mark.parametrize("case", BAD_PROFILES)
 def test_profiles_are_read_strictly(case: str, platform: str) -> None:
     with pytest.raises(Malformed) as caught:
@@ -121,6 +121,6 @@ def test_values_are_read_strictly(case: str) -> None:
 
 
 def test_what_tells_parties_apart() -> None:
-    profile = Profile.parse({"azure-snp": {"cpu": {"host_data": ["11" * 32]}, "pcrs": [4]}, "snp": {}})
+    profile = Profile.parse({"azure_snp": {"cpu": {"host_data": ["11" * 32]}, "pcrs": [4]}, "snp": {}})
     assert (profile.second_fact("azure-snp"), profile.second_fact("snp")) == ("HOST_DATA", "")
     assert profile.names() == ("snp", "azure-snp")

@@ -15,7 +15,8 @@ SNP: dict[str, Any] = {
     "host_data": ["ab" * 32], "signing_keys": ["vcek"], "chip_ids": ["cd" * 64],
 }  # fmt: skip
 TDX: dict[str, Any] = {"mr_config_id": ["ab" * 48], "ppids": ["cd" * 16]}
-BEST: dict[str, Any] = {"snp": SNP, "tdx": TDX}
+GPU: dict[str, Any] = {"count": 8}
+BEST: dict[str, Any] = {"snp": SNP, "tdx": TDX, "gpu": GPU}
 JOB_LESS = {name: value for name, value in SNP.items() if name != "host_data"}
 # name: (the profile, from which tier on, and what of it is not met)
 FALLS_SHORT: dict[str, tuple[dict[str, Any], int, str]] = {
@@ -33,20 +34,22 @@ FALLS_SHORT: dict[str, tuple[dict[str, Any], int, str]] = {
     "provisional firmware": (BEST | {"snp": SNP | {"allow_provisional_firmware": True}}, 3, "FIRMWARE_FINAL"),
     "any job on SNP": (BEST | {"snp": JOB_LESS}, 3, "JOB"),
     "any job on TDX": (BEST | {"tdx": {"ppids": TDX["ppids"]}}, 3, "JOB"),
+    "no devices": ({"snp": SNP, "tdx": TDX}, 3, "DEVICES"),
     "any chip": (
         BEST | {"snp": {name: value for name, value in SNP.items() if name not in {"chip_ids", "signing_keys"}}},
         4, "MACHINES",
     ),
     "any platform": (BEST | {"tdx": {"mr_config_id": TDX["mr_config_id"]}}, 4, "MACHINES"),
     "any chip under a paravisor": (
-        {"azure-snp": {"cpu": {n: v for n, v in SNP.items() if n not in {"chip_ids", "signing_keys"}}, "pcrs": [4]}},
+        {"azure_snp": {"cpu": {n: v for n, v in SNP.items() if n not in {"chip_ids", "signing_keys"}}, "pcrs": [4]},
+         "gpu": GPU},
         4, "MACHINES",
     ),
     "CXL under a paravisor": (
-        {"azure-snp": {"cpu": SNP | {"allow_cxl": True}, "pcrs": [4]}}, 2, "PLATFORM_KNOWN",
+        {"azure_snp": {"cpu": SNP | {"allow_cxl": True}, "pcrs": [4]}, "gpu": GPU}, 2, "PLATFORM_KNOWN",
     ),
     "out of date under a paravisor": (
-        {"azure-tdx": {"cpu": TDX | {"accepted_tcb": ["OutOfDate"]}, "pcrs": [4]}}, 2, "TCB_UP_TO_DATE",
+        {"azure_tdx": {"cpu": TDX | {"accepted_tcb": ["OutOfDate"]}, "pcrs": [4]}, "gpu": GPU}, 2, "TCB_UP_TO_DATE",
     ),
 }  # fmt: skip
 
@@ -64,7 +67,7 @@ def test_a_profile_that_falls_short_of_one_demand(name: str) -> None:
 
 def test_what_meets_everything() -> None:
     assert _names(BEST, 4) == []
-    assert _names({"snp": JOB_LESS, "init_data": {"job": ["a"]}}, 4) == []
+    assert _names({"snp": JOB_LESS, "gpu": GPU, "init_data": {"job": ["a"]}}, 4) == []
     assert _names({"snp": {}}, 0) == []
 
 

@@ -119,6 +119,9 @@ RULES: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "unknown platform bits": ("PROFILE_TIER", {}, {"allow_unknown_platform_bits": True}, {}),
     "provisional firmware in tier 3": ("PROFILE_TIER", {"tier": 3}, {"host_data": ["ab" * 32]}, {}),
     "no job in tier 3": ("PROFILE_TIER", {"tier": 3}, {"allow_provisional_firmware": False}, {}),
+    "no devices in tier 3": (
+        "PROFILE_TIER", {"tier": 3}, {"allow_provisional_firmware": False, "host_data": ["ab" * 32]}, {},
+    ),
     "any machine in tier 4": (
         "PROFILE_TIER", {"tier": 4}, {"allow_provisional_firmware": False, "host_data": ["ab" * 32]}, {},
     ),
