@@ -193,7 +193,7 @@ def _body(  # what differs between the entries of a release
         product=claims.product,
         measurement=claims.measurement,
         tcb=claims.tcb,
-        devices=[broker.pseudonyms.of(case.tenant, "device", d.kind.encode() + b"\0" + d.pdi) for d in claims.devices],
+        devices=[broker.pseudonyms.device(case.tenant, d.kind, d.pdi) for d in claims.devices],
         bound=case.authentic.bound,
         now=case.now,
         reason=reason,

@@ -7,9 +7,14 @@ import datetime as dt
 import functools
 from collections.abc import Callable, Mapping
 
-from attest.anchors import Anchors
+from attest.anchors import BUILT_IN, Anchors
 from attest.errors import AttestError
 from attest.evidence import Collateral, SnpEvidence, read_certificates
+from attest.gpu import report as gpu_report
+from attest.gpu.certs import authenticate
+from attest.gpu.forms import read_devices
+from attest.gpu.opaque import parse_gpu, parse_switch
+from attest.gpu.rim import verify_rim
 from attest.snp import report as snp_report
 from attest.snp.shapes import read_evidence
 from attest.snp.table import read_table
@@ -72,6 +77,13 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "evidence": _quiet(read_evidence),
     "table": _quiet(lambda data: list(read_table(data))),
     "certificates": _quiet(read_certificates),
+    "gpu report": _quiet(lambda data: gpu_report.parse(data, gpu_report.GPU)),
+    "switch report": _quiet(lambda data: gpu_report.parse(data, gpu_report.SWITCH)),
+    "gpu opaque": _quiet(parse_gpu),
+    "switch opaque": _quiet(parse_switch),
+    "gpu chain": _quiet(lambda data: authenticate(data, gpu_report.GPU, BUILT_IN)),
+    "gpu forms": _quiet(read_devices),
+    "rim": _quiet(lambda data: verify_rim(data, BUILT_IN)),
     "leaf": _quiet(parse_leaf),
     "note": _quiet(Note.parse),
     "proof": _quiet(ProofFile.parse),
