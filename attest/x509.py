@@ -52,7 +52,6 @@ class Certificate:
     subject: bytes
     issuer: bytes
     common_name: str
-    issuer_common_name: str
     not_before: datetime
     not_after: datetime
     spki: bytes
@@ -64,6 +63,14 @@ class Certificate:
     critical: tuple[str, ...]
     duplicate: str | None
     handle: x509.Certificate = field(repr=False, compare=False)
+
+    @property
+    def issuer_common_name(self) -> str:
+        """As `common_name`, of the issuer; for people and for hints, hence read when it is asked for."""
+        try:
+            return common_name(self.issuer)
+        except ValueError:
+            return ""
 
     def check_issued_by_p256(self, issuer: Certificate, *, path: str) -> None:
         """As `check_issued_by`, for Intel's ECDSA over P-256 with SHA-256."""
@@ -208,7 +215,6 @@ def _certificate(found: x509.Certificate, whole: bytes) -> Certificate:
         subject=subject,
         issuer=issuer,
         common_name=common_name(subject),
-        issuer_common_name=common_name(issuer),
         not_before=found.not_valid_before_utc,
         not_after=found.not_valid_after_utc,
         spki=spki,

@@ -3,6 +3,7 @@ of evidence whose signed bytes differ from those that were signed."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 from collections.abc import Callable, Mapping
@@ -18,6 +19,11 @@ from attest.gpu.rim import verify_rim
 from attest.snp import report as snp_report
 from attest.snp.shapes import read_evidence
 from attest.snp.table import read_table
+from attest.tdx import quote
+from attest.tdx.pem import read_chain
+from attest.tdx.shapes import read_collateral
+from attest.tdx.signed import read_signed
+from attest.tdx.tcb_info import read_identity, read_tcb_info
 from attest.tlog.entry import parse_leaf
 from attest.tlog.note import Note
 from attest.tlog.proof_file import ProofFile
@@ -71,11 +77,24 @@ def patched(data: bytes) -> None:
         raise ForgeryAccepted(report.hex())
 
 
+def _documents(data: bytes) -> object:
+    """What Intel signs, read as if it were signed."""
+    found = []
+    for name, read in (("tcbInfo", read_tcb_info), ("enclaveIdentity", read_identity)):
+        with contextlib.suppress(AttestError):
+            found.append(read(read_signed(data, name, check="FORMAT", path="body").members))
+    return found
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "report": _quiet(snp_report.parse),
     "patched": patched,
     "evidence": _quiet(read_evidence),
     "table": _quiet(lambda data: list(read_table(data))),
+    "quote": _quiet(quote.parse),
+    "pck_chain": _quiet(lambda data: read_chain(data, path="chain")),
+    "intel_documents": _quiet(_documents),
+    "intel_collateral": _quiet(read_collateral),
     "certificates": _quiet(read_certificates),
     "gpu report": _quiet(lambda data: gpu_report.parse(data, gpu_report.GPU)),
     "switch report": _quiet(lambda data: gpu_report.parse(data, gpu_report.SWITCH)),
