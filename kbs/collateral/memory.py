@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from dataclasses import replace
 
-from attest.evidence import CpuEvidence, SnpEvidence
+from attest.evidence import Collateral, CpuEvidence, SnpEvidence, TdxCollateral
 from attest.gpu.rim import VerifiedRim
 from attest.gpu.status import VerifiedStatus
 from attest.gpu.verify import KeptDevices
+from attest.tdx.collateral import VerifiedCollateral
 from attest.verify import Kept
 from kbs.model.collateral import Gathered, Used, describe
 
@@ -17,6 +19,8 @@ __all__ = ["Memory", "key_of"]
 _REMEMBERED = 8_192
 _DESCRIBED = 4_096
 _SHARED = 256
+_FAMILIES = 256
+_PEM = b"-----BEGIN CERTIFICATE-----"
 
 
 class Memory:
@@ -26,8 +30,9 @@ class Memory:
         self._remembered: OrderedDict[bytes, Gathered] = OrderedDict()
         self._rims: OrderedDict[bytes, VerifiedRim] = OrderedDict()
         self._statuses: OrderedDict[bytes, VerifiedStatus] = OrderedDict()
-        self._described: OrderedDict[tuple[bytes, ...], Used] = OrderedDict()
+        self._described: OrderedDict[tuple[object, ...], Used] = OrderedDict()
         self._stored: OrderedDict[bytes, None] = OrderedDict()
+        self._families: OrderedDict[TdxCollateral, VerifiedCollateral] = OrderedDict()
 
     def recall(self, evidence: CpuEvidence) -> Gathered | None:
         """What evidence that needs the same was verified with."""
@@ -45,6 +50,8 @@ class Memory:
         old = self._remembered.get(key)
         if old == gathered:
             return False
+        for family in gathered.kept.tdx if gathered.kept is not None else ():
+            _keep(self._families, family.source, family, _FAMILIES)
         _keep(self._remembered, key, gathered, _REMEMBERED)
         if gathered.kept is not None:
             for data, rim in gathered.kept.devices.rims.items():
@@ -53,6 +60,11 @@ class Memory:
                 _keep(self._statuses, der, status, _SHARED)
         return old is None or old.kept != gathered.kept
 
+    def known(self, collateral: Collateral, kept: Kept | None) -> Kept | None:
+        """`kept`, with what was verified of `collateral` for any other platform of the family."""
+        families = tuple(self._families[each] for each in collateral.tdx if each in self._families)
+        return replace(kept or Kept(), tdx=families) if families else kept
+
     def used(self, evidence: CpuEvidence, kept: Kept) -> Used:
         """The document of what a verification rested on, besides the evidence itself."""
         brought = set(evidence.certificates) if isinstance(evidence, SnpEvidence) else set()
@@ -60,10 +72,12 @@ class Memory:
         spoken = [status for status in kept.devices.statuses.values() if status.issuer_spki]
         crls = [*(crl.der for crl in kept.crls), *(status.der for status in spoken if status.complete)]
         ocsp, rims = [status.der for status in spoken if not status.complete], list(kept.devices.rims)
-        named = (*sorted(certificates), b"", *sorted(crls), b"", *sorted(ocsp), b"", *sorted(rims))
+        families = [verified.source for verified in kept.tdx]
+        groups = (certificates, crls, ocsp, rims)
+        named = (*(tuple(sorted(group)) for group in groups), tuple(families))
         found = self._described.get(named)
         if found is None:
-            found = describe(certificates=certificates, crls=crls, ocsp=ocsp, rims=rims)
+            found = describe(certificates=certificates, crls=crls, tdx=families, ocsp=ocsp, rims=rims)
             _keep(self._described, named, found, _DESCRIBED)
         return Used(digest=found.digest, blobs=()) if found.digest in self._stored else found
 
@@ -75,11 +89,11 @@ class Memory:
 def key_of(evidence: CpuEvidence) -> bytes:
     """Evidence that needs the same collateral has the same key.
 
-    SNP: the certificates, and REPORTED_TCB, CPUID and CHIP_ID. A quote holds its certificates itself, behind what
-    differs from quote to quote, so that it is known again by its whole alone.
+    SNP: the certificates, and REPORTED_TCB, CPUID and CHIP_ID. TDX: the PCK chain, behind what differs from quote to
+    quote; a quote without one is known again by its whole alone.
     """
     if not isinstance(evidence, SnpEvidence):
-        return hashlib.sha256(evidence.quote).digest()
+        return hashlib.sha256(evidence.quote[max(evidence.quote.find(_PEM), 0) :]).digest()
     total = hashlib.sha256(evidence.report[0x180:0x1E0])
     for certificate in evidence.certificates:
         total.update(len(certificate).to_bytes(4, "big") + certificate)

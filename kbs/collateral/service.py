@@ -178,15 +178,16 @@ class CollateralService:
     def _assemble(self, vendor: Vendor | None, pieces: list[Piece], kept: Kept | None) -> Gathered:
         lying = self._shelf.collateral
         found = vendor.collateral(pieces) if vendor is not None else Collateral()
+        collateral = Collateral(
+            certificates=lying.certificates + found.certificates,
+            crls=lying.crls + found.crls,
+            tdx=lying.tdx + found.tdx,
+            rims=lying.rims + found.rims,
+            ocsp=lying.ocsp + found.ocsp,
+        )
         return Gathered(
-            collateral=Collateral(
-                certificates=lying.certificates + found.certificates,
-                crls=lying.crls + found.crls,
-                tdx=lying.tdx + found.tdx,
-                rims=lying.rims + found.rims,
-                ocsp=lying.ocsp + found.ocsp,
-            ),
-            kept=kept,
+            collateral=collateral,
+            kept=self._memory.known(collateral, kept),
             generation=self._library.generation,
             until=min((piece.good_until for piece in pieces), default=_NEVER),
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from attest.evidence import Collateral
+from attest.evidence import Collateral, TdxCollateral
 from attest.tlog.entry import canonical
 from attest.verify import Kept
 
@@ -63,16 +63,28 @@ def describe(
     *,
     certificates: Iterable[bytes] = (),
     crls: Iterable[bytes] = (),
+    tdx: Iterable[TdxCollateral] = (),
     ocsp: Iterable[bytes] = (),
     rims: Iterable[bytes] = (),
 ) -> Used:
     """The document that names each piece by its SHA-256, with the pieces. The same pieces make the same document.
 
-    OCSP responses and manifests are named where there are any.
+    Parts of TDX families, OCSP responses and manifests are named where there are any.
     """
     groups = {"certificates": sorted(set(certificates)), "crls": sorted(set(crls))}
     groups |= {name: sorted(set(pieces)) for name, pieces in (("ocsp", ocsp), ("rims", rims)) if pieces}
-    named = {group: sorted(hashlib.sha256(piece).hexdigest() for piece in pieces) for group, pieces in groups.items()}
+    named: dict[str, object] = {g: sorted(_digest(piece) for piece in pieces) for g, pieces in groups.items()}
+    families = [{part: getattr(each, part) for part in _TDX_PARTS} for each in tdx]
+    if families:
+        named["tdx"] = [{part: _digest(data) for part, data in family.items()} for family in families]
     document = canonical({"v": "sealgate.collateral/1", **named}, limit=_MAX_DOCUMENT)
-    pieces = tuple(piece for group in groups.values() for piece in group)
-    return Used(digest=hashlib.sha256(document).digest(), blobs=(document, *pieces))
+    pieces = [piece for group in groups.values() for piece in group]
+    pieces += [data for family in families for data in family.values()]
+    return Used(digest=hashlib.sha256(document).digest(), blobs=(document, *dict.fromkeys(pieces)))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+_TDX_PARTS = tuple(part.name for part in fields(TdxCollateral))

@@ -10,14 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from attest.anchors import Anchors
-from attest.evidence import Collateral, SnpEvidence
+from attest.evidence import Collateral, SnpEvidence, TdxEvidence
 from kbs.collateral.budget import Budget
 from kbs.collateral.kds import Kds
 from kbs.collateral.library import Library
+from kbs.collateral.pcs import Pcs
 from kbs.collateral.port import Chance, Clock
 from kbs.collateral.service import CollateralService
 from kbs.collateral.shelf import Shelf
-from kbs.collateral.source import Offline, Source
+from kbs.collateral.source import Offline, Source, Vendor
 from kbs.outbound.client import Egress, Outbound
 from kbs.release.fleet import Fleet
 from kbs.release.foresight import watch
@@ -48,15 +49,22 @@ async def open_collateral(
     outbound = Outbound(_egress(section))
     library = Library(cache, clock, chance)
     asked = section.fetch == "vendors"
+
+    def source(name: str, base: str) -> Vendor:
+        return Source(name, base, outbound, clock=clock, monotonic=monotonic) if asked else Offline(name)
+
     kds = Kds(
-        Source("amd-kds", section.kds, outbound, clock=clock, monotonic=monotonic) if asked else Offline("amd-kds"),
+        source("amd-kds", section.kds),
         library,
         cache,
         anchors,
         strangers=Budget(_STRANGERS, _STRANGER_EVERY_MS, monotonic),
         known=Budget(_KNOWN, _KNOWN_EVERY_MS, monotonic),
     )
-    keeper = CollateralService(shelf, library, cache, {SnpEvidence: kds}, chance=chance)
+    root = urlsplit(section.pcs_root_crl)
+    root_crl = source("intel-root-crl", f"{root.scheme}://{root.netloc}"), root.path
+    pcs = Pcs(source("intel-pcs", section.pcs), root_crl, library, anchors)
+    keeper = CollateralService(shelf, library, cache, {SnpEvidence: kds, TdxEvidence: pcs}, chance=chance)
     fresh = asyncio.create_task(keeper.keep_fresh(clock)) if asked else None
     try:
         yield keeper
@@ -72,7 +80,8 @@ async def open_collateral(
 
 def _egress(section: Section) -> Egress:
     """Only the hosts that are configured, and none where nothing may be fetched."""
-    bases = [urlsplit(section.kds)] if section.fetch == "vendors" else []
+    asked = (section.kds, section.pcs, section.pcs_root_crl) if section.fetch == "vendors" else ()
+    bases = [urlsplit(base) for base in asked]
     return Egress(
         hosts=frozenset(base.netloc.lower() for base in bases),
         proxy=section.proxy,

@@ -131,6 +131,17 @@ class Collateral:
     kds: str = option(
         base_url, "https://kdsintf.amd.com", text="AMD's Key Distribution Service, or a cache that answers as it does."
     )
+    pcs: str = option(
+        base_url,
+        "https://api.trustedservices.intel.com",
+        text="Intel's Provisioning Certification Service, or a PCCS that answers as it does.",
+        example='"https://pccs.example.com:8081"',
+    )
+    pcs_root_crl: str = option(
+        base_url,
+        "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der",
+        text="Intel's root revocation list; of a PCCS its /sgx/certification/v4/rootcacrl.",
+    )
     proxy: str | None = option(
         text(r"http://[a-zA-Z0-9.\-\[\]:]+", "http://host:port, without credentials"),
         None,

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from attest.anchors import Anchors
 from attest.errors import AttestError
-from attest.evidence import Collateral, SnpEvidence
+from attest.evidence import Collateral, CpuEvidence, SnpEvidence, TdxEvidence
 from attest.verify import Verified, verify
 from kbs.collateral.budget import Budget
 from kbs.collateral.kds import Kds
 from kbs.collateral.library import Library, Limits
-from kbs.collateral.service import CollateralService
+from kbs.collateral.pcs import Pcs
+from kbs.collateral.service import CollateralService, Vendor
 from kbs.collateral.shelf import Shelf
 from kbs.collateral.source import Source
 from kbs.log.sequence import LogSequencer
@@ -25,6 +26,7 @@ from kbs.store.collateral import CollateralCache
 from kbs.store.connect import create
 from tests.makers import amd
 from tests.makers.kds import FakeKds
+from tests.makers.pcs import ROOT_CRL, FakePcs
 from tests.makers.vendor_http import VendorServer
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
@@ -57,11 +59,10 @@ class Built:
     cache: CollateralCache
     clock: Clock
     server: VendorServer
-    kds: FakeKds
     anchors: Anchors
     chance: list[float] = field(default_factory=lambda: [0.0])
 
-    async def verify(self, evidence: SnpEvidence, report_data: bytes = DATA) -> tuple[Verified, Used]:
+    async def verify(self, evidence: CpuEvidence, report_data: bytes = DATA) -> tuple[Verified, Used]:
         """As a release does it."""
         now = self.clock.now
 
@@ -89,7 +90,7 @@ class Built:
 @contextlib.asynccontextmanager
 async def built(
     path: Path,
-    kds: FakeKds,
+    vendor: FakeKds | FakePcs,
     server: VendorServer,
     *,
     clock: Clock | None = None,
@@ -107,9 +108,9 @@ async def built(
     chance = [0.0]
     outbound = Outbound(Egress(hosts=frozenset({server.host}), loopback=True))
     library = Library(made, clock, lambda: chance[0], limits)
-    source = Source("amd-kds", server.base, outbound, clock=clock, monotonic=clock, seconds=seconds)
-    anchors = kds.vendor.anchors
-    vendor = Kds(
+    source = Source("vendor", server.base, outbound, clock=clock, monotonic=clock, seconds=seconds)
+    anchors = vendor.vendor.anchors if isinstance(vendor, FakeKds) else vendor.intel.anchors
+    kds = Kds(
         source,
         library,
         made,
@@ -117,9 +118,9 @@ async def built(
         strangers=Budget(strangers, 10_000, clock),
         known=Budget(16, 60_000, clock),
     )
-    service = CollateralService(
-        shelf or Shelf(Collateral()), library, made, {SnpEvidence: vendor}, chance=lambda: chance[0]
-    )
+    pcs = Pcs(source, (source, ROOT_CRL), library, anchors)
+    vendors: dict[type, Vendor] = {SnpEvidence: kds, TdxEvidence: pcs}
+    service = CollateralService(shelf or Shelf(Collateral()), library, made, vendors, chance=lambda: chance[0])
     try:
         yield Built(
             service=service,
@@ -128,7 +129,6 @@ async def built(
             cache=made,
             clock=clock,
             server=server,
-            kds=kds,
             anchors=anchors,
             chance=chance,
         )
