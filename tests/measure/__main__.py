@@ -8,7 +8,7 @@ import sys
 
 from tests.measure.table import run
 
-TOPICS = ("skeleton", "snp", "log", "gpu", "tdx")
+TOPICS = ("skeleton", "snp", "log", "gpu", "tdx", "collateral")
 
 
 def main() -> int:
