@@ -38,6 +38,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class Kds:
     """What AMD publishes, piece by piece. `strangers` and `known` are budgets for reports that are not proven yet."""
 
+    renewed: Final = ("amd/crl/", "amd/issuers/")  # keys of chips stay what they are
     curable: Final = frozenset(
         {
             "VEK_MISSING",

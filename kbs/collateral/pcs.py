@@ -45,6 +45,7 @@ _HEX = re.compile("[0-9a-f]{12}")
 class Pcs:
     """What Intel publishes, piece by piece. `root_crl` is a vendor and a path, since it lies on another host."""
 
+    renewed: Final = ("intel/",)
     curable: Final = frozenset({"COLLATERAL_MISSING", "COLLATERAL_EXPIRED", "CRL_MISSING", "CRL_EXPIRED"})
 
     def __init__(self, source: Vendor, root_crl: tuple[Vendor, str], library: Library, anchors: Anchors) -> None:

@@ -38,6 +38,10 @@ class Vendor(Protocol):
     def curable(self) -> frozenset[str]:
         """Names of checks."""
 
+    @property
+    def renewed(self) -> tuple[str, ...]:
+        """How the names of pieces begin that the vendor issues anew."""
+
     def at_hand(self, evidence: Any, now: int) -> list[Piece]:
         """Whatever there is without a fetch; raises AttestError for what is no evidence."""
 
@@ -119,7 +123,8 @@ class CollateralService:
         A failure is said in the process's log, and what there is stays until its end.
         """
         changed = []
-        for name in self._cache.names():
+        prefixes = [prefix for vendor in self._vendors.values() for prefix in vendor.renewed]
+        for name in (name for prefix in prefixes for name in self._cache.names(prefix)):
             order = self._order_of(name, now)
             if order is None:
                 continue
@@ -129,6 +134,15 @@ class CollateralService:
                 if piece is not None and (before is None or piece.data != before.data):
                     changed.append(name)
         return changed
+
+    @property
+    def generation(self) -> int:
+        """Moves whenever a piece is not what it was."""
+        return self._library.generation
+
+    def ends(self) -> list[tuple[str, int]]:
+        """Every piece that is cached, by name, with the end of its validity (ms)."""
+        return self._cache.ends()
 
     def pieces(self, now: int) -> list[Piece]:
         """Every piece of the cache that is valid at `now`, by name."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from typing import Final, Protocol
 
-from kbs.model.collateral import Piece
 from kbs.release.fleet import Fleet
 from kbs.release.port import Broker
 from kbs.release.preflight import Forecast, forecast, refusals_of
 
-__all__ = ["NOTICE_DAYS", "foresee", "watch"]
+__all__ = ["NOTICE_DAYS", "Kept", "foresee", "watch"]
 
 _log = logging.getLogger("sealgate.collateral")
 NOTICE_DAYS: Final = (30, 7, 1)
@@ -22,25 +21,39 @@ _LOOK_S: Final = 60.0
 
 async def foresee(
     broker: Broker,
-    pieces: Sequence[Piece],
+    ends: Sequence[tuple[str, int]],
     fleet: Fleet,
     *,
     at: int,
     tenants: Collection[str] | None = None,
 ) -> Forecast:
-    """Who will be refused at `at` (ms), of `tenants` or of all, with the collateral that is at hand."""
+    """Who will be refused at `at` (ms), of `tenants` or of all, with the collateral that is at hand.
+
+    `ends` are the names of that collateral with the ends of their validity.
+    """
     await fleet.follow()
     now, snapshot, found = broker.clock(), broker.catalogue.current(), []
     for seen in fleet.seen(tenants):
         gathered = broker.collateral.at_hand(seen.evidence, now)
         found.append((seen, refusals_of(seen, gathered, broker.anchors, snapshot, now=now, at=at)))
         await asyncio.sleep(0)
-    return forecast(found, pieces, at=at)
+    return forecast(found, ends, at=at)
+
+
+class Kept(Protocol):
+    """The collateral that is at hand, as far as a look ahead needs it."""
+
+    @property
+    def generation(self) -> int:
+        """Moves whenever a piece is not what it was."""
+
+    def ends(self) -> list[tuple[str, int]]:
+        """Every name with the end of its validity (ms)."""
 
 
 async def watch(
     broker: Broker,
-    pieces: Callable[[int], Sequence[Piece]],
+    kept: Kept,
     fleet: Fleet,
     tell: Callable[[int, Forecast], object],
     *,
@@ -50,17 +63,14 @@ async def watch(
 
     `tell` gets the days and the forecast: for a metric. Who will be refused is also said in the process's log.
     """
-    known: frozenset[tuple[str, bytes]] | None = None
-    due = 0
+    known, due = -1, 0
     while True:
         now = broker.clock()
-        at_hand = pieces(now)
-        names = frozenset((piece.name, piece.digest) for piece in at_hand)
-        if names != known or now >= due:
-            known, due = names, now + DAY_MS
+        if kept.generation != known or now >= due:
+            known, due = kept.generation, now + DAY_MS
             try:
                 for days in NOTICE_DAYS:
-                    found = await foresee(broker, at_hand, fleet, at=now + days * DAY_MS)
+                    found = await foresee(broker, kept.ends(), fleet, at=now + days * DAY_MS)
                     tell(days, found)
                     _say(days, found)
             except Exception:  # noqa: BLE001  # a forecast that fails harms no release; the next one is a day away

@@ -19,7 +19,7 @@ from attest.finding import Outcome
 from attest.profile import Claims, bound_init_data
 from attest.verify import inspect_without_binding
 from kbs.model.asset import Snapshot
-from kbs.model.collateral import Gathered, Piece
+from kbs.model.collateral import Gathered
 from kbs.release.appraisal import appraise_all
 
 __all__ = ["Ending", "Forecast", "Refusal", "Seen", "forecast", "refusals_of"]
@@ -110,8 +110,10 @@ def refusals_of(
     )
 
 
-def forecast(found: Sequence[tuple[Seen, tuple[Refusal, ...]]], pieces: Sequence[Piece], *, at: int) -> Forecast:
-    """What was found for each platform, by reason."""
+def forecast(
+    found: Sequence[tuple[Seen, tuple[Refusal, ...]]], ends: Sequence[tuple[str, int]], *, at: int
+) -> Forecast:
+    """What was found for each platform, by reason; `ends` are names of collateral with the ends of their validity."""
     nodes: dict[Refusal, set[str]] = {}
     for seen, refusals in found:
         for refusal in refusals:
@@ -121,7 +123,7 @@ def forecast(found: Sequence[tuple[Seen, tuple[Refusal, ...]]], pieces: Sequence
         at=at,
         platforms=len({seen.node for seen, _ in found}),
         refusals=tuple((refusal, tuple(sorted(who))) for refusal, who in ordered),
-        endings=tuple(Ending(name=p.name, good_until=p.good_until) for p in pieces if p.good_until <= at),
+        endings=tuple(Ending(name=name, good_until=until) for name, until in ends if until <= at),
     )
 
 

@@ -50,6 +50,9 @@ class CollateralKeeper(Protocol):
     def pieces(self, now: int) -> list[Piece]:
         """Every piece that is cached and valid."""
 
+    def ends(self) -> list[tuple[str, int]]:
+        """Every name that is cached, with the end of its validity (ms)."""
+
     async def take(self, pieces: list[Piece], now: int) -> list[tuple[str, str]]:
         """Keeps what verifies; (name, outcome)."""
 
@@ -90,7 +93,7 @@ def methods(broker: Broker, keeper: CollateralKeeper, fleet: Fleet) -> dict[str,
         now = broker.clock()
         at = request.at.ToMilliseconds() if request.HasField("at") else now
         tenants = frozenset(allowed.person.tenants)
-        return _forecast(await foresee(broker, keeper.pieces(now), fleet, at=max(at, now), tenants=tenants))
+        return _forecast(await foresee(broker, keeper.ends(), fleet, at=max(at, now), tenants=tenants))
 
     table: dict[str, Rpc[Any]] = {
         "ExportCollateral": Rpc(request=ExportCollateralRequest, locate=_locate, run=export_collateral),

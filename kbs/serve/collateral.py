@@ -99,7 +99,7 @@ async def looked_after(
     `foreseen` gets 30, 7 and 1 (days) with what was foreseen for then, daily and after each change of collateral.
     """
     fleet = Fleet(running.reader)
-    ahead = asyncio.create_task(watch(running.broker, collateral.pieces, fleet, foreseen))
+    ahead = asyncio.create_task(watch(running.broker, collateral, fleet, foreseen))
     try:
         yield service(people_collateral.NAME, people_collateral.methods(running.broker, collateral, fleet))
     finally:

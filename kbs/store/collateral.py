@@ -44,6 +44,7 @@ _NAMES = _sql(
     .where(item.c.name >= bindparam("first"), item.c.name < bindparam("beyond"))
     .order_by(item.c.name)
 )
+_ENDS = _sql(select(item.c.name, item.c.good_until).order_by(item.c.name))
 _PRUNE = _sql(delete(blob).where(blob.c.digest.not_in(select(item.c.digest))))
 
 
@@ -70,6 +71,14 @@ class CollateralCache:
         bounds = {"first": prefix, "beyond": f"{prefix}\U0010ffff"}
         try:
             return [row[0] for row in self._reader.execute(_NAMES, bounds).fetchall()]
+        except sqlite3.Error as error:
+            _log.error("the collateral cache cannot be read: %s", error)
+            return []
+
+    def ends(self) -> list[tuple[str, int]]:
+        """Every name with the end of its piece's validity (ms), without the pieces."""
+        try:
+            return self._reader.execute(_ENDS).fetchall()
         except sqlite3.Error as error:
             _log.error("the collateral cache cannot be read: %s", error)
             return []

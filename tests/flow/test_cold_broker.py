@@ -111,9 +111,7 @@ async def test_a_cold_broker_with_a_bundle_releases_to_a_td(site: SimulatedSite)
             assert {outcome for _, outcome in outcomes} == {"kept"}
             workload = _node(running, site, platform)
             assert workload.open(await release(workload.ask, running.broker)) == [site.key.seed]
-            found = await foresee(
-                running.broker, keeper.pieces(running.broker.clock()), Fleet(running.reader), at=running.broker.clock()
-            )
+            found = await foresee(running.broker, keeper.ends(), Fleet(running.reader), at=running.broker.clock())
             assert (found.platforms, found.refused) == (1, 0)
         later = wall_clock() + 40 * DAY
         async with _broker(site, intel, Section(fetch="nothing"), lambda: later) as (running, keeper):
@@ -134,7 +132,7 @@ async def test_a_tcb_recovery_is_foreseen_for_those_below_it(site: SimulatedSite
                 await release(_node(running, site, intel.platform(number=number)).ask, running.broker)
             fleet = Fleet(running.reader)
             now = running.broker.clock()
-            assert (await foresee(running.broker, keeper.pieces(now), fleet, at=now + DAY)).refused == 0
+            assert (await foresee(running.broker, keeper.ends(), fleet, at=now + DAY)).refused == 0
             higher = tuple(svn + 1 for svn in maker.COMPONENTS)
             later = maker.time_text(intel.now + dt.timedelta(days=29, hours=1))
             pcs.tcb = {
@@ -143,7 +141,7 @@ async def test_a_tcb_recovery_is_foreseen_for_those_below_it(site: SimulatedSite
                 "tcbLevels": [intel.level(sgx=higher), intel.level("OutOfDate", advisories=["INTEL-SA-09999"])],
             }
             assert "intel/tcb/TDX/90c06f000000" in await keeper.renew(now, at_once=True)
-            found = await foresee(running.broker, keeper.pieces(now), fleet, at=now + DAY)
+            found = await foresee(running.broker, keeper.ends(), fleet, at=now + DAY)
             assert (found.platforms, found.refused) == (14, 14)
             checks = {refusal.check for refusal, nodes in found.refusals if len(nodes) == 14}
             assert "TCB_STATUS_NOT_ACCEPTED" in checks

@@ -12,7 +12,6 @@ import pytest
 from attest.evidence import Collateral, DeviceEvidence, SnpEvidence, TdxEvidence
 from kbs.catalog.register import put
 from kbs.collateral.shelf import Shelf
-from kbs.model.collateral import Piece
 from kbs.release.fleet import Fleet, decode_evidence
 from kbs.release.foresight import NOTICE_DAYS, foresee, watch
 from kbs.release.preflight import Forecast
@@ -69,11 +68,8 @@ async def test_a_higher_minimum_refuses_those_below_it(running: Running, site: S
 async def test_what_ends_before_the_date_is_told_apart(running: Running, site: SimulatedSite) -> None:
     await _boot(running, site, 1)
     now = running.broker.clock()
-    pieces = [
-        Piece(name="amd/crl/VCEK/Milan", data=b"x", fetched_at=now, good_until=now + 5 * DAY),
-        Piece(name="amd/issuers/VCEK/Milan", data=b"y", fetched_at=now, good_until=now + 500 * DAY),
-    ]
-    found = await foresee(running.broker, pieces, Fleet(running.reader), at=now + 7 * DAY)
+    ends = [("amd/crl/VCEK/Milan", now + 5 * DAY), ("amd/issuers/VCEK/Milan", now + 500 * DAY)]
+    found = await foresee(running.broker, ends, Fleet(running.reader), at=now + 7 * DAY)
     assert [ending.name for ending in found.endings] == ["amd/crl/VCEK/Milan"]
     assert found.refused == 0
 
@@ -109,6 +105,17 @@ async def test_only_the_tenants_that_are_asked_for(running: Running, site: Simul
     assert found.platforms == 0
 
 
+class Kept:
+    """One piece that ends, and changes when it is told to."""
+
+    def __init__(self, until: int) -> None:
+        self.generation = 7
+        self._until = until
+
+    def ends(self) -> list[tuple[str, int]]:
+        return [("amd/crl/VCEK/Milan", self._until)]
+
+
 async def test_it_looks_ahead_daily_and_after_each_change(
     running: Running, site: SimulatedSite, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,7 +123,7 @@ async def test_it_looks_ahead_daily_and_after_each_change(
     await _raise_minimum(running, 220)
     now = [running.broker.clock()]
     broker = dataclasses.replace(running.broker, clock=lambda: now[0])
-    pieces = [Piece(name="amd/crl/VCEK/Milan", data=b"x", fetched_at=0, good_until=now[0] + 2 * DAY)]
+    kept = Kept(now[0] + 2 * DAY)
     told: list[tuple[int, Forecast]] = []
     heard = asyncio.Event()
 
@@ -130,14 +137,14 @@ async def test_it_looks_ahead_daily_and_after_each_change(
         heard.clear()
 
     with caplog.at_level(logging.WARNING, "sealgate.collateral"):
-        task = asyncio.create_task(watch(broker, lambda _now: pieces, Fleet(running.reader), tell, look_s=0.001))
+        task = asyncio.create_task(watch(broker, kept, Fleet(running.reader), tell, look_s=0.001))
         await wait()
         assert [days for days, _ in told] == [30, 7, 1]
         assert {found.refused for _, found in told} == {1}
         assert [len(found.endings) for _, found in told] == [1, 1, 0]
         await asyncio.sleep(0.02)
         assert len(told) == 3  # nothing changed, and the day is not over
-        pieces[0] = dataclasses.replace(pieces[0], data=b"renewed")
+        kept.generation += 1
         await wait()
         now[0] += DAY
         await wait()
