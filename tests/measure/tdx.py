@@ -12,6 +12,7 @@ from attest.tdx.quote import parse
 from attest.verify import verify
 from tests.bench.tdx import measure_tdx
 from tests.makers.intel import mint
+from tests.measure.collateral import TDX
 from tests.measure.snp import run_tests
 from tests.measure.table import Measure, Result
 
@@ -85,4 +86,4 @@ VERIFICATION = (
     Measure(name="time over dcap-qvl's, nothing kept", target="at most 1.5", take=_cold),
     Measure(name="own overhead over two bare P-256 checks", target="at most 100 us", take=_overhead),
 )
-MEASURES = VERIFICATION
+MEASURES = (*VERIFICATION, *TDX)
