@@ -15,7 +15,8 @@ __all__ = ["History", "governs"]
 
 _GENESIS = "log.genesis"
 _GOVERNING = frozenset({_GENESIS, "log.incident", "broker.joined", "broker-key.added", "root.rotated"})
-_OPEN_NAMES = "release.refused"  # may name what is no asset, under a pseudonym and without a chain
+# May name what is no asset, under a pseudonym and without a chain.
+_OPEN_NAMES = frozenset({"release.refused", "lease.refused"})
 _ASSET_PREFIX = "tenants/"
 
 _Place = tuple[int, int]  # index and running number
@@ -95,7 +96,7 @@ def _named(body: Mapping[str, object]) -> list[str]:
     """The assets that a release names, each of which must find this entry in its chain."""
     keys = body.get("keys")
     names = [line.get("asset") for line in keys if isinstance(line, dict)] if isinstance(keys, list) else []
-    refused = body.get("type") == _OPEN_NAMES
+    refused = body.get("type") in _OPEN_NAMES
     return [name for name in names if isinstance(name, str) and (not refused or name.startswith(_ASSET_PREFIX))]
 
 

@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.lease_file import holder_key, keep_lease
+from clients.cli.rehearse import rehearse_keys
+from clients.cli.renew import add_renew
 from clients.errors import Unavailable, Usage
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ With --dir each asset has three files there: ASSET.key, the receipt ASSET.tlog-p
 the manifest that it is registered with. With --fd the keys' bytes follow each other; --json says how long each is.
 Keys are never put on a disk, standard output, arguments or the environment, and nothing is opened before the receipt
 in the release log has been checked.
+
+With --rehearse everything happens but the release: an image is tried before its measurement is activated.
+With --lease FILE the lease can be renewed: sealgate keys renew --lease FILE.
 
 --wait is for a broker that cannot be reached, or that says itself that asking again may help. A refusal ends it."""
 _DURATION = re.compile(r"([0-9]{1,6})(s|m|h|)")
@@ -63,8 +69,15 @@ def register(subparsers: Any) -> None:
     get.add_argument(
         "--unsafe-write-keys-to-disk", action="store_true", help="write to a file system that is not in memory"
     )
+    where.add_argument(
+        "--rehearse", action="store_true", help="go through all of it but get no key: would it be granted?"
+    )
+    get.add_argument(
+        "--lease", type=Path, metavar="FILE", help="keep what sealgate keys renew needs there; in memory, too"
+    )
     get.add_argument("--json", action="store_true", help="say what was released, as JSON, without keys")
     get.set_defaults(run=_get)
+    add_renew(verbs)
 
 
 def add_request(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +102,9 @@ def _get(args: argparse.Namespace, doors: Doors) -> int:
 
     trust = read_trust_file(args.trust, simulated=doors.simulated)
     disk = args.unsafe_write_keys_to_disk
+    if args.rehearse:
+        return rehearse_keys(args, doors, trust.trust())
+    key = holder_key(args.lease, disk=disk)
     if args.dir is None:
         if args.owner or args.mode != "0600":
             raise Usage("--owner and --mode are for the files of --dir")
@@ -96,13 +112,16 @@ def _get(args: argparse.Namespace, doors: Doors) -> int:
     else:
         check_directory(args.dir, disk=disk)
     owner = _owner(args.owner, args.mode)
-    released = Patience(args.wait, told=_waiting).until(lambda: _ask(args, doors, trust))
+    public = key.public if key else b""
+    released = Patience(args.wait, told=_waiting).until(lambda: _ask(args, doors, trust, public))
+    if key is not None:
+        keep_lease(args, trust.origin, released, key, owner)
     _deliver(released, args.dir, args.fd, owner)
     _tell(released, as_json=args.json)
     return 0
 
 
-def _ask(args: argparse.Namespace, doors: Doors, trust: TrustFile) -> Released:
+def _ask(args: argparse.Namespace, doors: Doors, trust: TrustFile, public: bytes) -> Released:
     """One try. The challenge is asked for before the rest is loaded: most of a short boot is loading."""
     from clients.transport import connect  # noqa: PLC0415
     from clients.workload.challenge import get_challenge  # noqa: PLC0415
@@ -113,7 +132,7 @@ def _ask(args: argparse.Namespace, doors: Doors, trust: TrustFile) -> Released:
         from clients.workload.tee_find import find_tee  # noqa: PLC0415
 
         tee = doors.tee or find_tee()
-        return get_keys(channel, trust.trust(), tee, args.purpose, args.asset, challenge=challenge)
+        return get_keys(channel, trust.trust(), tee, args.purpose, args.asset, challenge=challenge, holder_key=public)
 
 
 def _deliver(released: Released, directory: Path | None, descriptor: int, owner: Owner) -> None:

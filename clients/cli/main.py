@@ -32,6 +32,7 @@ _COMMANDS = {
     "enrol": ("clients.cli.enrolment", "become who your code was made for"),
     "login": ("clients.cli.enrolment", "a fresh certificate for your key"),
     "collateral": ("clients.cli.collateral", "vendors' certificates, lists and documents, for operators"),
+    "lease": ("clients.cli.lease", "who holds which keys, and until when"),
     "explain": ("clients.cli.explain", "why a request was refused, for operators"),
     "measure": ("clients.cli.measure", "compute the measurement to expect, offline"),
     "plan": ("clients.cli.apply", "show what documents would change in the catalogue"),

@@ -31,6 +31,7 @@ def to_document(answer: ExplainDecisionResponse) -> dict[str, object]:
     return {
         "index": answer.index,
         "type": answer.entry_type,
+        "action": answer.action,
         "time": answer.time.ToJsonString(),
         "reason": answer.reason,
         "simulated": answer.simulated,
@@ -47,7 +48,10 @@ def to_document(answer: ExplainDecisionResponse) -> dict[str, object]:
 def to_text(answer: ExplainDecisionResponse, *, everything: bool) -> str:
     """For people: failures in full, then what would help; with `everything` the other checks too, one line each."""
     simulated = "  (simulated)" if answer.simulated else ""
-    lines = [f"{answer.entry_type} at index {answer.index}, {answer.time.ToJsonString()}: {answer.reason}{simulated}"]
+    of = {"rehearse": ", a rehearsal,", "renew": ", a renewal,"}.get(answer.action, "")
+    lines = [
+        f"{answer.entry_type}{of} at index {answer.index}, {answer.time.ToJsonString()}: {answer.reason}{simulated}"
+    ]
     for check in answer.checks:
         if _outcome(check.outcome) == "failed":
             lines += [f"  FAIL  {check.check}  {check.path}", f"        expected {check.expected}"]

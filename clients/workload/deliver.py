@@ -13,7 +13,15 @@ from pathlib import Path
 
 from clients.errors import Usage
 
-__all__ = ["MOUNTINFO", "Owner", "check_descriptor", "check_directory", "deliver_to_descriptor", "deliver_to_directory"]
+__all__ = [
+    "MOUNTINFO",
+    "Owner",
+    "check_descriptor",
+    "check_directory",
+    "deliver_to_descriptor",
+    "deliver_to_directory",
+    "rewrite",
+]
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 _IN_MEMORY = frozenset({"tmpfs", "ramfs", "rootfs"})  # rootfs: the initramfs before anything is mounted on it
@@ -64,6 +72,12 @@ def deliver_to_directory(files: Mapping[str, bytes], directory: Path, owner: Own
         _give(directory, owner, 0o700 | (owner.mode & 0o070 and 0o050))
     for name, data in files.items():
         _write(directory / name, data, owner)
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Replaces a file that is there, whole or not at all, for the owner and mode that it has; raises OSError."""
+    about = path.stat()
+    _write(path, data, Owner(user=about.st_uid, group=about.st_gid, mode=stat.S_IMODE(about.st_mode)))
 
 
 def deliver_to_descriptor(data: bytes, descriptor: int) -> None:

@@ -7,25 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sealgate.v1.attestation_pb2 import Attestation, HpkeSuite, SnpEvidence
 from sealgate.v1.key_release_pb2 import ReleaseKeysRequest, ReleaseKeysResponse
 
 from attest import binding
-from attest.errors import AttestError
-from attest.evidence import CpuEvidence, TdxEvidence
 from attest.tlog.proof_file import ProofFile
-from clients.errors import NotTrusted, Unavailable
+from clients.errors import NotTrusted
 from clients.transport import Channel
 from clients.trust import Trust
+from clients.workload.attested import attested, insist
 from clients.workload.challenge import get_challenge
-from clients.workload.receipt import Expected, check_receipt
-from clients.workload.recipient import SUITE, RecipientKey
+from clients.workload.receipt import Expected, check_receipt, proof_of
 from clients.workload.tee import Tee
 
 __all__ = ["Released", "ReleasedKey", "get_keys"]
 
 _RELEASE = "/sealgate.v1.KeyRelease/ReleaseKeys"
-_REPEATS = 2
 _VERSION = re.compile(r"(tenants/[a-z0-9-]+/assets/[a-z0-9-]+)/keyVersions/([1-9][0-9]{0,9})", re.ASCII)
 
 
@@ -52,7 +48,14 @@ class Released:
 
 
 def get_keys(
-    channel: Channel, trust: Trust, tee: Tee, purpose: str, names: Sequence[str], *, challenge: bytes | None = None
+    channel: Channel,
+    trust: Trust,
+    tee: Tee,
+    purpose: str,
+    names: Sequence[str],
+    *,
+    challenge: bytes | None = None,
+    holder_key: bytes = b"",
 ) -> Released:
     """Gets the newest key of each named asset.
 
@@ -62,49 +65,25 @@ def get_keys(
     4. the receipt, checked against our own state: nothing is opened before
     5. the keys, opened
 
-    `challenge` is one that was got already. Raises Denied, Locked, Unavailable, NotTrusted.
+    `challenge` is one that was got already; `holder_key` the public half that the lease is to belong to, without which
+    it cannot be renewed. Raises Denied, Locked, Unavailable, NotTrusted.
     """
     challenge = challenge or get_challenge(channel, trust.origin)  # 1
-    recipient = RecipientKey()  # 2
     request = binding.Request(action="release", origin=trust.origin, purpose=purpose, names=tuple(names))
-    transcript = binding.transcript(challenge, SUITE, recipient.public, b"", request.digest(), [])
-    bound = binding.bound(transcript)
-    evidence = tee.collect(bound)
-    attestation = Attestation(
-        challenge=challenge,
-        suite=HpkeSuite.HPKE_SUITE_MLKEM768_X25519,
-        recipient_key=recipient.public,
-        snp=_snp(evidence),
-    )
-    message = ReleaseKeysRequest(attestation=attestation, purpose=purpose, names=names)
-    response = _release(channel, message)  # 3
+    proof = attested(tee, challenge, request, holder_key)  # 2
+    message = ReleaseKeysRequest(attestation=proof.message, purpose=purpose, names=names)
+    response = insist(lambda: channel.call(_RELEASE, message, ReleaseKeysResponse))  # 3
     infos = [
-        binding.key_info(bound, k.key_name, purpose, response.lease.lease_id, k.content_digest) for k in response.keys
+        binding.key_info(proof.bound, k.key_name, purpose, response.lease.lease_id, k.content_digest)
+        for k in response.keys
     ]
-    proof = _checked(response, infos, bound, names, trust)  # 4
+    receipt = _checked(response, infos, proof.bound, names, trust)  # 4
     keys = tuple(
-        ReleasedKey(key_name=k.key_name, content_digest=k.content_digest, secret=recipient.open(k.wrapped, info))
+        ReleasedKey(key_name=k.key_name, content_digest=k.content_digest, secret=proof.recipient.open(k.wrapped, info))
         for k, info in zip(response.keys, infos, strict=True)
     )  # 5
     end = response.lease.end_time.ToDatetime(tzinfo=UTC)
-    return Released(keys=keys, lease_id=response.lease.lease_id, lease_end=end, receipt=proof)
-
-
-def _snp(evidence: CpuEvidence) -> SnpEvidence:
-    if isinstance(evidence, TdxEvidence):
-        raise Unavailable("this machine is a TDX guest; this version of sealgate asks for keys on SEV-SNP alone")
-    return SnpEvidence(report=evidence.report, certificates=evidence.certificates)
-
-
-def _release(channel: Channel, message: ReleaseKeysRequest) -> ReleaseKeysResponse:
-    """Step 3. A lost answer is asked for again by the very same request: the broker then gives the stored one."""
-    for _ in range(_REPEATS):
-        try:
-            return channel.call(_RELEASE, message, ReleaseKeysResponse)
-        except Unavailable as error:
-            if not error.lost:
-                raise
-    return channel.call(_RELEASE, message, ReleaseKeysResponse)
+    return Released(keys=keys, lease_id=response.lease.lease_id, lease_end=end, receipt=receipt)
 
 
 def _checked(
@@ -120,13 +99,13 @@ def _checked(
     if assets != list(names):
         raise NotTrusted("KEY_NAME", f"asked for {', '.join(names)}, got keys of {', '.join(assets) or 'nothing'}")
     digests = [binding.wrapped_digest(info, k.wrapped) for k, info in zip(response.keys, infos, strict=True)]
-    receipt = response.receipt
-    try:
-        proof = ProofFile(
-            index=receipt.index, hashes=tuple(receipt.hashes), checkpoint=receipt.checkpoint, extra=receipt.leaf
-        )
-    except AttestError as error:
-        raise NotTrusted(error.check, f"the receipt is no proof: {error}") from error
-    expected = Expected(bound=bound, wrapped_digests=digests, names=names, lease_id=response.lease.lease_id)
-    check_receipt(receipt.leaf, proof, expected, trust)
+    proof = proof_of(response.receipt)
+    expected = Expected(
+        bound=bound,
+        wrapped_digests=digests,
+        names=names,
+        lease_id=response.lease.lease_id,
+        lease_end=response.lease.end_time.ToMilliseconds(),
+    )
+    check_receipt(response.receipt.leaf, proof, expected, trust)
     return proof

@@ -374,11 +374,14 @@ def is_header(h: dict[str, Any]) -> bool:
     )
 
 
+OPEN_NAMES = ("release.refused", "lease.refused")
+
+
 def named_assets(kind: object, body: dict[str, Any]) -> list[str]:
     """The assets a release names. A refusal may name what is no asset, under a pseudonym."""
     keys = body.get("keys")
     names = [line.get("asset") for line in keys if isinstance(line, dict)] if isinstance(keys, list) else []
-    return [n for n in names if isinstance(n, str) and (kind != "release.refused" or n.startswith("tenants/"))]
+    return [n for n in names if isinstance(n, str) and (kind not in OPEN_NAMES or n.startswith("tenants/"))]
 
 
 # --- published files

@@ -54,6 +54,9 @@ RIGHTS: Mapping[str, Right] = {
     **_resource(_CATALOG, "Device", "device", "Get List", _CHANGES),
     f"{_CATALOG}/PlanChanges": Right(action="changes.plan", kind="change", roles=_OPERATORS),
     **_resource(_KEYS, "KeyVersion", "key-version", "Get List", "Create Import Disable Enable Destroy"),
+    "sealgate.v1.Leases/GetLease": Right(action="leases.get", kind="lease", roles=_READERS),
+    "sealgate.v1.Leases/ListLeases": Right(action="leases.list", kind="lease", roles=_READERS),
+    "sealgate.v1.Leases/GetLeaseReceipt": Right(action="leases.prove", kind="lease", roles=_READERS),
 }
 _ROLES: Mapping[str, frozenset[str]] = {right.action: right.roles for right in RIGHTS.values()}
 

@@ -18,8 +18,8 @@ MAX_DECISION = 1 << 20
 def decision_bytes(question: Question, answers: Sequence[EngineAnswer], decision: Decision) -> bytes:
     """Canonical JSON of question, answers and outcome of step 5; nothing of what step 6 read.
 
-    `findings` begins with those of each resource in order, as many as its `findings` says: the decision can be made
-    again from this document alone.
+    `findings` begins with those of each resource in order, as many as its `findings` says, then those about the lease,
+    as many as the question's `lease` says: the decision can be made again from this document alone.
     """
     document = {
         "v": "sealgate.decision/1",
@@ -47,6 +47,7 @@ def question_document(question: Question) -> dict[str, object]:
         "workload": None if question.workload is None else _workload(question.workload),
         "resources": [_resource(r) for r in question.resources],
         "simulation": question.simulation,
+        "lease": len(question.lease),
     }
 
 

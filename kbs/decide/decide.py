@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attest.finding import Finding, Outcome
 from kbs.decide.invariants import violations
+from kbs.decide.renewal import refusal_of_renewal
 from kbs.model.decision import Allowed, Decision, EngineAnswer, Question
 
 __all__ = ["decide"]
@@ -15,10 +16,12 @@ def decide(question: Question, answers: Sequence[EngineAnswer]) -> Decision:
     """Decides from the question and the engines' answers alone, so that any past decision can be made again.
 
     The first reason that depends on no asset is told as it is; whatever depends on one is `ACCESS_DENIED` to the
-    caller, or `LOCKED` once nothing else stands in the way. No answer at all is a refusal.
+    caller, or `LOCKED` once nothing else stands in the way. No answer at all is a refusal. A refused renewal is told
+    apart by what would help: kbs/decide/renewal.py.
     """
     violated = list(violations(question))
     findings = [f for resource in question.resources for f in resource.findings]
+    findings += question.lease
     findings += [finding for _, finding in violated]
     findings += [_engine_finding(answer) for answer in answers]
     refusing = [a for a in answers if not a.allowed or a.errors]
@@ -27,8 +30,13 @@ def decide(question: Question, answers: Sequence[EngineAnswer]) -> Decision:
         reasons.append("ACCESS_DENIED")
     if not reasons:
         return Decision(allowed=True, reason=Allowed, reasons=(Allowed,), findings=tuple(findings))
+    if question.action == "renew":
+        checks = [finding.check for _, finding in violated]
+        reason = refusal_of_renewal(question.lease, checks, engines_allow=bool(answers) and not refusing)
+    else:
+        reason = _coarse(reasons)
     return Decision(
-        allowed=False, reason=_coarse(reasons), reasons=tuple(dict.fromkeys(reasons)), findings=tuple(findings)
+        allowed=False, reason=reason, reasons=tuple(dict.fromkeys((*reasons, reason))), findings=tuple(findings)
     )
 
 

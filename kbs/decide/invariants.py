@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from attest.finding import Finding, Outcome, acceptable
 from kbs.decide.authority import roles_for
+from kbs.decide.renewal import CONTINUITY
 from kbs.model.decision import Question, Resource, Workload
 
 __all__ = ["violations"]
@@ -24,6 +25,7 @@ def violations(question: Question) -> Iterator[Violation]:
         return
     for workload_rule in _WORKLOAD:
         yield from workload_rule(question, question.workload)
+    yield from _continues(question)
     if not question.resources:
         yield _violated("ACCESS_DENIED", "NO_ASSET", "request.names", "at least one", "none")
     for resource in question.resources:
@@ -61,6 +63,15 @@ def _debug(_question: Question, workload: Workload) -> Iterator[Violation]:
 def _migration(_question: Question, workload: Workload) -> Iterator[Violation]:
     if workload.migration_agent:
         yield _violated("MIGRATION_AGENT", "POLICY_MIGRATE_MA", "report.policy.migrate_ma", 0, 1)
+
+
+def _continues(question: Question) -> Iterator[Violation]:
+    """A renewal goes on with a lease: it is the holder's, and nothing about it has failed."""
+    if question.action == "renew" and not question.lease:
+        yield _violated("ACCESS_DENIED", "LEASE_UNKNOWN", "lease", "a lease to go on with", "nothing known of one")
+    for finding in question.lease:
+        if finding.outcome is not Outcome.PASSED:
+            yield CONTINUITY.get(finding.check, "ACCESS_DENIED"), finding
 
 
 def _known(_question: Question, resource: Resource) -> Iterator[Violation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from attest.appraise import Appraisal
+from attest.finding import Finding
 from attest.profile import Claims
 from kbs.decide.demands import unmet
 from kbs.model.asset import Asset, Snapshot
@@ -26,10 +27,11 @@ def ask_release(  # everything that can change the answer
     snapshot: Snapshot,
     simulation: bool,
     now: int,
+    lease: Sequence[Finding] = (),
 ) -> Question:
     """The question behind a release, rehearsal or renewal at `now`, in ms since 1970.
 
-    `appraisals` holds one for each known name.
+    `appraisals` holds one for each known name; `lease` are the findings about the lease that is to be renewed.
     """
     workload = Workload(
         node=node,
@@ -50,6 +52,7 @@ def ask_release(  # everything that can change the answer
         workload=workload,
         resources=tuple(resources),
         simulation=simulation,
+        lease=tuple(lease),
     )
 
 

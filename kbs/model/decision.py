@@ -54,7 +54,10 @@ class Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is to be decided. `roles` is empty for workloads, `workload` None for people."""
+    """What is to be decided. `roles` is empty for workloads, `workload` None for people.
+
+    `lease` are the findings about the lease that is to be renewed, empty for any other action.
+    """
 
     action: str
     tenant: str
@@ -64,6 +67,7 @@ class Question:
     workload: Workload | None
     resources: tuple[Resource, ...]
     simulation: bool
+    lease: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,15 @@ __all__ = [
     "DropKeyMaterial",
     "DropObject",
     "Effect",
+    "EndLease",
     "PutBrokerKey",
     "PutKeyMaterial",
     "PutLease",
+    "PutLeaseDevice",
+    "PutLeaseKey",
     "PutObject",
     "PutTicket",
+    "RenewLease",
     "ReplaceBrokerKey",
     "ReplaceKeyMaterial",
 ]
@@ -85,13 +89,55 @@ class ReplaceBrokerKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutLease:
-    """A lease as granted; times in ms since 1970."""
+    """A lease as granted (kbs/model/lease.py); times in ms since 1970."""
 
     lease_id: str
     tenant: str
     node: str
     start: int
     end: int
+    purpose: str
+    platform: str
+    guest: str
+    holder_key: bytes
+    ended: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutLeaseKey:
+    """One asset of a lease, at its place in the request."""
+
+    lease_id: str
+    asset: str
+    version: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutLeaseDevice:
+    """One device of a lease by its pseudonym, at its place in the evidence."""
+
+    lease_id: str
+    device: str
+    place: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewLease:
+    """A lease goes on until `end`."""
+
+    lease_id: str
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndLease:
+    """A lease ends now, for this reason."""
+
+    lease_id: str
+    ended: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,5 +157,9 @@ Effect = (
     | ReplaceKeyMaterial
     | ReplaceBrokerKey
     | PutLease
+    | PutLeaseKey
+    | PutLeaseDevice
+    | RenewLease
+    | EndLease
     | PutTicket
 )

@@ -15,7 +15,10 @@ __all__ = ["Answer", "Ask", "Grant", "Lease", "WrappedKey"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A request for keys as it was received; nothing in it is believed."""
+    """A request for keys, or to renew the lease on them, as it was received; nothing in it is believed.
+
+    `action` is `release` or `renew`; `lease_id` is empty unless renewing.
+    """
 
     challenge: bytes
     suite: int
@@ -27,6 +30,8 @@ class Ask:
     purpose: str
     names: tuple[str, ...]
     rehearsal: bool
+    action: str = "release"
+    lease_id: str = ""
 
     @property
     def challenge_digest(self) -> bytes:
@@ -35,7 +40,9 @@ class Ask:
 
     def request(self, origin: str) -> binding.Request:
         """What is asked for, as it was bound into the evidence."""
-        return binding.Request(action="release", origin=origin, purpose=self.purpose, names=self.names)
+        return binding.Request(
+            action=self.action, origin=origin, purpose=self.purpose, names=self.names, lease_id=self.lease_id
+        )
 
     def device_nonce(self) -> bytes:
         """What every device must have signed over, 32 bytes."""

@@ -19,6 +19,7 @@ __all__ = [
     "Conflict",
     "Count",
     "Expired",
+    "LeaseUse",
     "Moved",
     "Outcome",
     "Stored",
@@ -59,6 +60,14 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseUse:
+    """A lease that must be as it was read: `newest` is the index of the entry that had changed it last."""
+
+    lease_id: str
+    newest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One way in which a unit can end: its entry, what its digests stand for, its rows and the reply to store.
 
@@ -76,7 +85,8 @@ class Verdict:
 class Unit:
     """Guards and what follows from them.
 
-    `revision` is the state's revision that the verdict was made under, None where none was read; `expects` are objects
+    `revision` is the state's revision that the verdict was made under, None where none was read; `lease` the lease that
+    it was made about, which counts as moved when it changed; `expects` are objects
     with the digest they must have (empty: must not exist). `over_budget` is written instead of `verdict` if a count
     would cross its limit.
     """
@@ -84,6 +94,7 @@ class Unit:
     verdict: Verdict
     challenge: ChallengeUse | None = None
     revision: int | None = None
+    lease: LeaseUse | None = None
     expects: tuple[tuple[str, bytes], ...] = ()
     counts: tuple[Count, ...] = ()
     over_budget: Verdict | None = None

@@ -72,11 +72,15 @@ async def judge(
     *,
     simulation: bool,
     now: int,
+    lease: Sequence[Finding] = (),
 ) -> Judgement:
-    """Appraises and decides under `snapshot`, at `now` in ms since 1970: the `now_used` of the entry."""
+    """Appraises and decides under `snapshot`, at `now` in ms since 1970: the `now_used` of the entry.
+
+    `lease` are the findings about the lease that is to be renewed.
+    """
     appraisals = appraise_all(ask.names, claims, snapshot, now)
     question = ask_release(
-        action="rehearse" if ask.rehearsal else "release",
+        action="rehearse" if ask.rehearsal else ask.action,
         tenant=tenant,
         node=node,
         purpose=ask.purpose,
@@ -87,6 +91,7 @@ async def judge(
         snapshot=snapshot,
         simulation=simulation,
         now=now,
+        lease=lease,
     )
     answers = [await engine.answer(question) for engine in engines]
     decision = decide(question, answers)

@@ -20,6 +20,7 @@ from kbs.model.asset import Snapshot
 from kbs.model.collateral import Gathered, Used
 from kbs.model.decision import EngineAnswer, Question
 from kbs.model.faults import Faults
+from kbs.model.lease import LeaseRecord
 from kbs.model.unit import Outcome, Stored, Unit
 from kbs.release.challenge import Challenges
 
@@ -31,6 +32,7 @@ __all__ = [
     "Digests",
     "Engine",
     "Faults",
+    "LeaseReader",
     "Random",
     "Store",
     "UsedChallenges",
@@ -85,6 +87,16 @@ class Collaterals(Protocol):
         """What was used is in the store for good."""
 
 
+class LeaseReader(Protocol):
+    """Leases as they stand."""
+
+    def lease(self, lease_id: str) -> LeaseRecord | None:
+        """The record, or None."""
+
+    def held(self, tenant: str, node: str, now: int) -> frozenset[str]:
+        """The assets that a node holds under leases that are active."""
+
+
 class Engine(Protocol):
     """A policy engine."""
 
@@ -129,6 +141,7 @@ class Broker:
     pseudonyms: Pseudonyms
     store: Store
     used: UsedChallenges
+    leases: LeaseReader
     signer: CheckpointSigner
     digests: Digests
     floods: FloodMeter

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from attest.errors import AttestError
+from attest.profile import Claims
 from kbs.model.asset import Snapshot
+from kbs.model.lease import Holder
 from kbs.model.log import Place
 from kbs.model.refusal import Refused, Slowed, Unavailable
 from kbs.model.release import Answer, Ask, Lease
 from kbs.model.unit import AlreadyUsed, Committed, Expired, Moved, Outcome, Stored, Unit
-from kbs.release import reply, verdict
+from kbs.release import renewal, reply, verdict
 from kbs.release.appraisal import judge
+from kbs.release.case import Case, lease_end
 from kbs.release.evidence import Authentic, authenticate
+from kbs.release.holder import holder_digest, open_holder
 from kbs.release.port import Broker
 from kbs.release.recipient import Recipient, open_recipient
 
@@ -22,13 +26,16 @@ _STEP_MS = 5_000
 
 
 async def release(ask: Ask, broker: Broker) -> Answer:
-    """Releases the keys of all assets asked for, or refuses and says why in the log.
+    """Releases the keys of all assets asked for, or refuses and says why in the log; renews a lease in the same way.
 
     1. the challenge is ours and unexpired       6. the release is counted against ceilings
     2. collateral for this platform              7. each key is wrapped for the recipient
     3. the evidence is authentic and bound       8. all of it is logged, durably
     4. claims are appraised for each asset       9. and only then it is returned
     5. it is decided
+
+    A rehearsal and a renewal go the same way, but wrap nothing and count nothing. A renewal is decided about the lease
+    as well: in step 4 whether it is the holder who asks, and a refusal ends it.
 
     Failures of steps 1 to 3 raise AttestError or Refused, consume nothing and store nothing; so does Slowed, for a
     proven node that asks for the same thing again and again under fresh challenges. From step 4 on every
@@ -40,6 +47,7 @@ async def release(ask: Ask, broker: Broker) -> Answer:
     issued_at = broker.challenges.check(ask.challenge, now, used=used is not None)  # 1
     broker.faults("challenged")
     recipient = open_recipient(ask.suite, ask.recipient_key)
+    open_holder(ask.holder_key, required=ask.action == "renew")
     authentic = await authenticate(ask, broker, now)  # 2, 3
     broker.faults("verified")
     try:
@@ -54,7 +62,7 @@ async def release(ask: Ask, broker: Broker) -> Answer:
 
 def _slow(ask: Ask, authentic: Authentic, broker: Broker) -> None:
     """Before anything is consumed; counted by platform, since the evidence is proven and nobody can slow another."""
-    asks = (authentic.claims.platform_id, ask.names)
+    asks = (authentic.claims.platform_id, ask.action, ask.names)
     wait = broker.repeats.wait(asks, ask.challenge_digest, broker.monotonic())
     if wait:
         raise Slowed(retry_after=wait / 1_000)
@@ -76,48 +84,60 @@ async def _decided(
     raise Unavailable("STATE_MOVING")
 
 
-async def _judged(ask: Ask, authentic: Authentic, snapshot: Snapshot, broker: Broker, now: int) -> verdict.Case:
+async def _judged(ask: Ask, authentic: Authentic, snapshot: Snapshot, broker: Broker, now: int) -> Case:
     """Steps 4 and 5 under one snapshot."""
-    tenant = ask.names[0].split("/", 2)[1]
-    node = broker.pseudonyms.of(tenant, "node", authentic.claims.platform_id)
+    holder = _holder(ask, authentic.claims, broker)
+    lease = renewal.record(ask, broker)
     judgement = await judge(
-        ask, authentic.claims, node, tenant, snapshot, broker.engines, simulation=broker.identity.simulated, now=now
-    )
-    return verdict.Case(
+        ask, authentic.claims, holder.node, holder.tenant, snapshot, broker.engines,
+        simulation=broker.identity.simulated, now=now, lease=renewal.findings(ask, lease, holder, now),
+    )  # fmt: skip
+    return Case(
         ask=ask,
         authentic=authentic,
         judgement=judgement,
         snapshot=snapshot,
-        tenant=tenant,
-        node=node,
+        holder=holder,
+        lease=lease,
+        held=broker.leases.held(holder.tenant, holder.node, now),
         entry_id=broker.random(16).hex(),
         now=now,
     )
 
 
-def _unit(case: verdict.Case, recipient: Recipient, issued_at: int, broker: Broker) -> Unit:
+def _holder(ask: Ask, claims: Claims, broker: Broker) -> Holder:
+    """Who asks, in the tenant's pseudonyms."""
+    tenant = ask.names[0].split("/", 2)[1]
+    return Holder(
+        tenant=tenant,
+        node=broker.pseudonyms.of(tenant, "node", claims.platform_id),
+        guest=broker.pseudonyms.of(tenant, "guest", claims.report_id),
+        platform=claims.platform,
+        key=holder_digest(ask.holder_key),
+        devices=tuple(broker.pseudonyms.of(tenant, "device", d.kind.encode() + b"\0" + d.pdi) for d in claims.devices),
+    )
+
+
+def _unit(case: Case, recipient: Recipient, issued_at: int, broker: Broker) -> Unit:
     """Steps 6 and 7: what goes through the write door, granted or refused."""
     decision = case.judgement.decision
     counted = verdict.account(case)  # 6
-    if not decision.allowed:
+    if case.ask.action == "renew":
+        goes_on = case.lease if decision.allowed else None
+        written = renewal.renewed(case, goes_on, broker) if goes_on else renewal.unrenewed(case, broker)
+    elif not decision.allowed:
         written = verdict.refused(case, decision.reason, decision.reasons, counted, broker)
     elif case.ask.rehearsal:
         written = verdict.granted(case, (), None, counted, broker)
     else:
-        lease = _lease(case, broker)
+        lease = Lease(lease_id=broker.random(16).hex(), start=case.now, end=lease_end(case))
         keys = verdict.wrap(case, recipient, lease, broker)  # 7
         written = verdict.granted(case, keys, lease, counted, broker)
     broker.faults("after-wrap")
     return verdict.unit(case, written, counted, issued_at, broker)
 
 
-def _lease(case: verdict.Case, broker: Broker) -> Lease:
-    """The shortest of the assets' leases, from now."""
-    seconds = min(asset.lease_seconds for asset in case.assets())
-    return Lease(lease_id=broker.random(16).hex(), start=case.now, end=case.now + seconds * 1_000)
-
-
-async def _answer(case: verdict.Case, unit: Unit, outcome: Outcome, started: int, broker: Broker) -> Answer:
+async def _answer(case: Case, unit: Unit, outcome: Outcome, started: int, broker: Broker) -> Answer:
     """Step 9: the reply as it was stored, within 5 s of the commit or after a second look at the state."""
     broker.faults("before-reply")
     match outcome:
@@ -147,6 +167,9 @@ async def _repeat(ask: Ask, authentic: Authentic, stored: Stored, broker: Broker
             got="one used for another request",
         )
     answer = _reply(stored.reply, stored.place, broker)
+    given = broker.leases.lease(answer.grant.lease.lease_id) if answer.grant.lease else None
+    if given is not None and given.ended:
+        raise Refused(given.reason)
     case = await _judged(ask, authentic, broker.catalogue.current(), broker, now)
     if not case.judgement.decision.allowed:
         raise Refused(case.judgement.decision.reason)

@@ -4,48 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from attest import binding
 from kbs.guard.ceilings import counts
-from kbs.log.bodies import KeyLine, ReleaseBody
+from kbs.log.bodies import KeyLine
 from kbs.model.asset import Asset, KeyVersion, Snapshot
-from kbs.model.effect import Effect, PutLease, PutTicket
+from kbs.model.effect import Effect, PutLease, PutLeaseDevice, PutLeaseKey, PutTicket
 from kbs.model.refusal import Unavailable
-from kbs.model.release import Ask, Grant, Lease, WrappedKey
-from kbs.model.unit import ChallengeUse, Count, Unit, Verdict
+from kbs.model.release import Grant, Lease, WrappedKey
+from kbs.model.unit import ChallengeUse, Count, LeaseUse, Unit, Verdict
 from kbs.release import reply
-from kbs.release.appraisal import Judgement
-from kbs.release.evidence import Authentic
+from kbs.release.case import Case, blobs, body, own
 from kbs.release.port import Broker
 from kbs.release.recipient import Recipient
 
-__all__ = ["Case", "account", "granted", "refused", "unit", "wrap"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One request as far as it has come: what is asked, what is proven, what was decided under which state."""
-
-    ask: Ask
-    authentic: Authentic
-    judgement: Judgement
-    snapshot: Snapshot
-    tenant: str
-    node: str
-    entry_id: str
-    now: int
-
-    def assets(self) -> list[Asset]:
-        """The assets asked for that exist, in order."""
-        return [self.snapshot.assets[name] for name in self.ask.names if name in self.snapshot.assets]
+__all__ = ["account", "granted", "refused", "unit", "wrap"]
 
 
 def account(case: Case) -> tuple[Count, ...]:
-    """Step 6: what this release adds to which meters. A rehearsal hands out nothing and counts nothing."""
-    if case.ask.rehearsal or not case.judgement.decision.allowed:
+    """Step 6: what this release adds to which meters.
+
+    A rehearsal and a renewal hand out nothing and count nothing, nor does what the node holds already.
+    """
+    if case.ask.rehearsal or case.ask.action != "release" or not case.judgement.decision.allowed:
         return ()
-    return tuple(count for asset in case.assets() for count in counts(asset, case.node, case.now))
+    fresh = (asset for asset in case.assets() if str(asset.name) not in case.held)
+    return tuple(count for asset in fresh for count in counts(asset, case.node, case.now))
 
 
 def wrap(case: Case, recipient: Recipient, lease: Lease, broker: Broker) -> tuple[WrappedKey, ...]:
@@ -83,7 +67,7 @@ def granted(
         )
         for n, asset in enumerate(case.assets())
     ]
-    body = _body(
+    written = body(
         case,
         broker,
         entry_type="release.granted" if lease else "release.rehearsed",
@@ -93,17 +77,38 @@ def granted(
         reasons=("ALLOWED",),
         counted=counted,
     )
-    effects: list[Effect] = [PutTicket(ticket=case.entry_id, tenant=case.tenant)]
-    if lease is not None:
-        held = {"tenant": case.tenant, "node": case.node}
-        effects.append(PutLease(lease_id=lease.lease_id, start=lease.start, end=lease.end, **held))
     return Verdict(
-        draft=body.draft(tuple(line.asset for line in lines)),
-        blobs=_blobs(case),
-        own=(*_own(case), *preimages),
-        effects=tuple(effects),
+        draft=written.draft(tuple(line.asset for line in lines)),
+        blobs=blobs(case),
+        own=(*own(case), *preimages),
+        effects=(PutTicket(ticket=case.entry_id, tenant=case.tenant), *_lease_rows(case, lease, lines)),
         reply=reply.encode_grant(Grant(keys=tuple(keys), lease=lease)),
     )
+
+
+def _lease_rows(case: Case, lease: Lease | None, lines: Sequence[KeyLine]) -> list[Effect]:
+    """The record of a new lease: whose, of what, until when."""
+    if lease is None:
+        return []
+    holder, lease_id = case.holder, lease.lease_id
+    rows: list[Effect] = [
+        PutLease(
+            lease_id=lease_id,
+            tenant=holder.tenant,
+            node=holder.node,
+            start=lease.start,
+            end=lease.end,
+            purpose=case.ask.purpose,
+            platform=holder.platform,
+            guest=holder.guest,
+            holder_key=holder.key,
+        )
+    ]
+    for place, line in enumerate(lines):
+        rows.append(PutLeaseKey(lease_id=lease_id, asset=line.asset, version=line.version or 0, place=place))
+    for place, device in enumerate(holder.devices):
+        rows.append(PutLeaseDevice(lease_id=lease_id, device=device, place=place))
+    return rows
 
 
 def _preimage(case: Case, key: WrappedKey, lease: Lease) -> bytes:
@@ -111,7 +116,15 @@ def _preimage(case: Case, key: WrappedKey, lease: Lease) -> bytes:
     return binding.wrapped_preimage(info, key.wrapped)
 
 
-def refused(case: Case, reason: str, reasons: Sequence[str], counted: Sequence[Count], broker: Broker) -> Verdict:
+def refused(  # what differs between refusals
+    case: Case,
+    reason: str,
+    reasons: Sequence[str],
+    counted: Sequence[Count],
+    broker: Broker,
+    *,
+    entry_type: str = "release.refused",
+) -> Verdict:
     """The refusal with its entry and ticket. A name that is no asset's is a pseudonym there: it may be anything."""
     known = {str(asset.name) for asset in case.assets()}
     lines = [
@@ -122,10 +135,10 @@ def refused(case: Case, reason: str, reasons: Sequence[str], counted: Sequence[C
         )
         for name in case.ask.names
     ]
-    body = _body(
+    written = body(
         case,
         broker,
-        entry_type="release.refused",
+        entry_type=entry_type,
         keys=lines,
         lease=None,
         reason=reason,
@@ -133,9 +146,9 @@ def refused(case: Case, reason: str, reasons: Sequence[str], counted: Sequence[C
         counted=counted,
     )
     return Verdict(
-        draft=body.draft(tuple(sorted(known))),
-        blobs=_blobs(case),
-        own=_own(case),
+        draft=written.draft(tuple(sorted(known))),
+        blobs=blobs(case),
+        own=own(case),
         effects=(PutTicket(ticket=case.entry_id, tenant=case.tenant),),
         reply=reply.encode_refusal(reason, case.entry_id),
     )
@@ -148,63 +161,7 @@ def unit(case: Case, verdict: Verdict, counted: tuple[Count, ...], issued_at: in
         verdict=verdict,
         challenge=ChallengeUse(digest=case.ask.challenge_digest, bound=case.authentic.bound, issued_at=issued_at),
         revision=case.snapshot.revision,
+        lease=LeaseUse(lease_id=case.lease.lease_id, newest=case.lease.newest) if case.lease else None,
         counts=counted,
         over_budget=refused(case, budget[0], budget, counted, broker) if counted else None,
-    )
-
-
-def _blobs(case: Case) -> tuple[bytes, ...]:
-    """The preimages that other entries may share, but for those that are stored already."""
-    judgement = case.judgement
-    shared = (case.authentic.request, judgement.document, judgement.references)
-    return shared + case.authentic.collateral.blobs
-
-
-def _own(case: Case) -> tuple[bytes, ...]:
-    """The preimages that hold this challenge, hence are this entry's alone."""
-    return (case.authentic.transcript, case.authentic.evidence)
-
-
-def _body(  # what differs between the entries of a release
-    case: Case,
-    broker: Broker,
-    *,
-    entry_type: str,
-    keys: Sequence[KeyLine],
-    lease: Lease | None,
-    reason: str,
-    reasons: Sequence[str],
-    counted: Sequence[Count],
-) -> ReleaseBody:
-    claims = case.authentic.claims
-    return ReleaseBody(
-        type=entry_type,
-        id=case.entry_id,
-        tenant=case.tenant,
-        node=case.node,
-        broker=broker.identity,
-        governance=case.snapshot.governance,
-        action="release",
-        purpose=case.ask.purpose,
-        suite=case.ask.suite,
-        keys=keys,
-        lease=(lease.lease_id, lease.start, lease.end) if lease else None,
-        platform=claims.platform,
-        product=claims.product,
-        measurement=claims.measurement,
-        tcb=claims.tcb,
-        devices=[broker.pseudonyms.device(case.tenant, d.kind, d.pdi) for d in claims.devices],
-        bound=case.authentic.bound,
-        now=case.now,
-        reason=reason,
-        reasons=reasons,
-        account=[(c.meter, c.window, c.add, c.limit) for c in counted],
-        transcript=hashlib.sha256(case.authentic.transcript).digest(),
-        request=hashlib.sha256(case.authentic.request).digest(),
-        evidence=hashlib.sha256(case.authentic.evidence).digest(),
-        collateral=case.authentic.collateral.digest,
-        policy=broker.digests.policy,
-        references=case.judgement.references_digest,
-        decision=case.judgement.digest,
-        engine=broker.digests.engine,
     )

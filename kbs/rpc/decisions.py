@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -19,16 +18,15 @@ from sealgate.v1.decisions_pb2 import (
     NearestReference,
 )
 
-from attest.tlog.entry import Leaf, canonical, parse_canonical, parse_leaf
+from attest.tlog.entry import Leaf, parse_canonical, parse_leaf
 from kbs.decide.canonical import MAX_DECISION
-from kbs.log.bodies import query
 from kbs.model.asset import Principal, Snapshot
 from kbs.model.names import Place
 from kbs.model.refusal import Refused
-from kbs.model.unit import Unit, Verdict
 from kbs.release.port import Broker
 from kbs.rpc.handler import Method
 from kbs.rpc.people import Allowed, Rpc, methods_of
+from kbs.rpc.queries import log_query
 from kbs.store.errors import StoreUnavailable
 
 __all__ = ["NAME", "DecisionReader", "methods"]
@@ -47,6 +45,12 @@ _REMEDIES = {
     "PROFILE_TIER": "Make the asset's profile ask for what its tier demands: docs/catalogue.md lists it.",
     "ROLE": "Ask for a role that may do this in that tenant; kbs/decide/authority.py lists which.",
     "LOCKED": "Wait until the lock is lifted.",
+    "LEASE_UNKNOWN": "Get the keys anew on that machine: sealgate keys get --lease FILE.",
+    "LEASE_GUEST": "Only the guest that got the keys can renew; after a restart: sealgate keys get --lease FILE.",
+    "LEASE_HOLDER": "Renew with the lease file that the keys came with, or get the keys anew: sealgate keys get.",
+    "LEASE_REQUEST": "Renew for the purpose and the assets that the lease is about: sealgate lease show NAME.",
+    "LEASE_OVER": "Get the keys anew on that machine: sealgate keys get --lease FILE.",
+    "LEASE_DEVICES": "The devices changed since the lease began; get the keys anew: sealgate keys get --lease FILE.",
 }
 
 
@@ -77,23 +81,11 @@ def methods(broker: Broker, reader: DecisionReader) -> dict[str, Method]:
         if found is None or found[0] not in allowed.person.tenants:
             raise Refused("NOT_FOUND", check="TICKET", expected="a ticket of this deployment", got="another")
         tenant, index = found
-        await _log(broker, allowed, tenant, request.ticket)
+        await log_query(broker, allowed, tenant, "ExplainDecision", ticket=request.ticket)
         return _explain(reader, index, allowed.snapshot)
 
     explain = Rpc(request=ExplainDecisionRequest, locate=locate, run=explain_decision)
     return methods_of(NAME, {"ExplainDecision": explain}, broker)
-
-
-async def _log(broker: Broker, allowed: Allowed, tenant: str, ticket: str) -> None:
-    scope = canonical({"v": "sealgate.query/1", "method": "ExplainDecision", "ticket": ticket})
-    draft = query(
-        entry_id=broker.random(16).hex(),
-        tenant=tenant,
-        actor=allowed.person.id,
-        broker=broker.identity,
-        scope=hashlib.sha256(scope).digest(),
-    )
-    await broker.store.commit([Unit(verdict=Verdict(draft=draft, blobs=(scope,)))])
 
 
 def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainDecisionResponse:
@@ -115,6 +107,7 @@ def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainD
         measurement=bytes.fromhex(body.get("measurement", "")),
         platform=body.get("platform", ""),
         product=body.get("product", ""),
+        action=decision["question"]["action"],
     )
     resources = decision["question"]["resources"]
     near = next((r for r in resources if r["nearest"]), None)
@@ -125,6 +118,8 @@ def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainD
     unknown = next((r["name"] for r in asked if not r["known"]), None)
     if unknown is not None:
         response.nearest_name = next(iter(difflib.get_close_matches(unknown, snapshot.assets, n=1, cutoff=0.0)), "")
+        if response.nearest_name:
+            response.remedies.append(f"If it is meant: sealgate keys get --asset {response.nearest_name} ...")
     return response
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from sealgate.v1.attestation_pb2 import Attestation
-from sealgate.v1.key_release_pb2 import ReleaseKeysRequest
+from sealgate.v1.key_release_pb2 import ReleaseKeysRequest, RenewLeaseRequest
 
-from attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence
+from attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence, TdxEvidence
 from kbs.model.names import PURPOSE, AssetName, InvalidName
 from kbs.model.refusal import Refused
 from kbs.model.release import Ask
 
-__all__ = ["MAX_MESSAGE", "parse", "parse_ask", "parse_json"]
+__all__ = ["LEASE_ID", "MAX_MESSAGE", "parse", "parse_ask", "parse_json", "parse_renewal"]
 
 MAX_MESSAGE = 256 * 1_024
+LEASE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _MAX_NAMES = 16
 _MAX_DEVICES = 16
 _MAX_CERTIFICATES = 16
@@ -56,6 +58,20 @@ def _no_number(text: str) -> object:
 def parse_ask(data: bytes) -> Ask:
     """A ReleaseKeysRequest as an Ask: sizes, counts, names and purpose are fine; nothing else is known of it."""
     message = parse(ReleaseKeysRequest, data)
+    return _ask(message, rehearsal=message.validate_only)
+
+
+def parse_renewal(data: bytes) -> Ask:
+    """A RenewLeaseRequest as an Ask, in the same way."""
+    message = parse(RenewLeaseRequest, data)
+    if LEASE_ID.fullmatch(message.lease_id) is None:
+        raise _bad("lease_id", "32 digits of lower-case hexadecimal", message.lease_id[:40])
+    return _ask(message, rehearsal=False, action="renew", lease_id=message.lease_id)
+
+
+def _ask(
+    message: ReleaseKeysRequest | RenewLeaseRequest, *, rehearsal: bool, action: str = "release", lease_id: str = ""
+) -> Ask:
     evidence = message.attestation
     for field, limit in _MAX_BYTES.items():
         _most(field, len(getattr(evidence, field)), limit, "bytes")
@@ -72,18 +88,23 @@ def parse_ask(data: bytes) -> Ask:
         init_data=evidence.init_data,
         purpose=message.purpose,
         names=_names(message),
-        rehearsal=message.validate_only,
+        rehearsal=rehearsal,
+        action=action,
+        lease_id=lease_id,
     )
 
 
 def _cpu(evidence: Attestation) -> CpuEvidence:
-    if evidence.WhichOneof("cpu") != "snp":
-        raise _bad("attestation.cpu", "exactly one evidence of the CPU's TEE: snp", "none")
+    kind = evidence.WhichOneof("cpu")
+    if kind is None:
+        raise _bad("attestation.cpu", "exactly one evidence of the CPU's TEE: snp or tdx", "none")
+    if kind == "tdx":
+        return TdxEvidence(quote=evidence.tdx.quote, event_log=evidence.tdx.event_log)
     _most("attestation.snp.certificates", len(evidence.snp.certificates), _MAX_CERTIFICATES, "certificates")
     return SnpEvidence(report=evidence.snp.report, certificates=tuple(evidence.snp.certificates))
 
 
-def _names(message: ReleaseKeysRequest) -> tuple[str, ...]:
+def _names(message: ReleaseKeysRequest | RenewLeaseRequest) -> tuple[str, ...]:
     names = tuple(message.names)
     _most("names", len(names), _MAX_NAMES, "names")
     if not names:

@@ -39,6 +39,7 @@ REASONS: Mapping[str, tuple[Any, str]] = {
     "CHALLENGE_INVALID": (_Code.UNAUTHENTICATED, "The challenge was not issued by this deployment."),
     "CHALLENGE_EXPIRED": (_Code.UNAUTHENTICATED, "The challenge is too old; get a new one."),
     "CHALLENGE_REUSED": (_Code.UNAUTHENTICATED, "The challenge was used for another request; get a new one."),
+    "HOLDER_PROOF": (_Code.UNAUTHENTICATED, "The signature is not by the holder key over this challenge."),
     "CERTIFICATE_UNKNOWN": (_Code.UNAUTHENTICATED, "The client certificate belongs to nobody who is enrolled here."),
     "ENROLMENT_CODE": (_Code.UNAUTHENTICATED, "The code is not one that somebody may enrol with now."),
     "ENROLMENT_CLOSED": (_Code.FAILED_PRECONDITION, "Enrolment by code is over for good; ask those who are in."),
@@ -54,6 +55,14 @@ REASONS: Mapping[str, tuple[Any, str]] = {
         "The evidence is simulated and this deployment is not, or the reverse.",
     ),
     "TCB_NOT_SUPPORTED": (_Code.PERMISSION_DENIED, "The vendor vouches for no TCB as old as this platform's."),
+    "REVOKED_REATTEST": (
+        _Code.FAILED_PRECONDITION,
+        "The lease has ended; getting the keys anew may succeed: sealgate keys get.",
+    ),
+    "REVOKED_BLOCKED": (
+        _Code.FAILED_PRECONDITION,
+        "The lease has ended, and only a person can change that: sealgate explain TICKET.",
+    ),
     "LOCKED": (_Code.FAILED_PRECONDITION, "Releases are locked; an operator can say for how long."),
     "EXPOSURE_BUDGET": (_Code.RESOURCE_EXHAUSTED, "The release would cross a ceiling of exposure."),
     "RATE_LIMITED": (

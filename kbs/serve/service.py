@@ -14,7 +14,7 @@ from kbs.guard.bucket import Attempts
 from kbs.log.bodies import refusals
 from kbs.log.publish import LogForked
 from kbs.model.unit import Unit, Verdict
-from kbs.rpc import catalog, decisions, enrolment, health, key_release, key_versions
+from kbs.rpc import catalog, decisions, enrolment, health, key_release, key_versions, leases
 from kbs.rpc.handler import Observe, Service, service, unobserved
 from kbs.rpc.server import Listeners, Tls, start
 from kbs.serve.clock_watch import ClockWatch
@@ -60,7 +60,7 @@ async def serve(
 
     listeners = await start(
         [
-            made(key_release.NAME, key_release.methods(running.broker)),
+            made(key_release.NAME, key_release.methods(running.broker, running.receipts)),
             made(health.NAME, health.methods(serving, (key_release.NAME, enrolment.NAME))),
             made(enrolment.NAME, enrolment.methods(running.broker, access, Attempts(attempts_per_minute))),
         ],
@@ -68,6 +68,7 @@ async def serve(
             made(decisions.NAME, decisions.methods(running.broker, running.reader)),
             made(catalog.NAME, catalog.methods(running.broker)),
             made(key_versions.NAME, key_versions.methods(running.broker)),
+            made(leases.NAME, leases.methods(running.broker, running.leases, running.receipts)),
             *people,
         ],
         certificates or (lambda: tls),

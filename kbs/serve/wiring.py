@@ -21,6 +21,7 @@ from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import Broker as Identity
 from kbs.log.bodies import joined
 from kbs.log.publish import Publisher
+from kbs.log.receipts import Receipts
 from kbs.log.sequence import LogSequencer
 from kbs.log.signer import CheckpointSigner
 from kbs.model.unit import Unit, Verdict
@@ -33,6 +34,7 @@ from kbs.serve.keyring import Keyring
 from kbs.serve.lock import alone
 from kbs.serve.site import LOG, PSEUDONYM, Site
 from kbs.store.door import WriteDoor
+from kbs.store.leases import Leases
 from kbs.store.port import Faults, no_fault
 from kbs.store.read import Reader
 
@@ -59,6 +61,8 @@ class Running:
     vault: Vault
     publisher: Publisher
     publish: Callable[[], int]
+    leases: Leases
+    receipts: Receipts
     joined: Unit
     recheck: Callable[[], object]
     keyring: Keyring
@@ -106,6 +110,8 @@ def open_site(
             vault=vault,
             publisher=publisher,
             publish=partial(_publish, site, publisher),
+            leases=Leases(reader),
+            receipts=Receipts(site.log, reader, signer),
             joined=joins,
             recheck=sound,
             keyring=keyring,
@@ -149,6 +155,7 @@ def _wire(
         pseudonyms=Pseudonyms(vault.broker_keys(PSEUDONYM)[-1][1]),
         store=door,
         used=reader,
+        leases=Leases(reader),
         signer=signer,
         digests=digests,
         floods=FloodMeter(clock()),

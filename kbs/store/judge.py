@@ -1,7 +1,7 @@
 """One unit inside the transaction: its guards under the head's lock, then its rows.
 
-Order of the guards: challenge used, challenge expired, revision, objects, counts. The first that fails decides, and
-only a count that fails leaves anything behind: the refused entry.
+Order of the guards: challenge used, challenge expired, revision, lease, objects, counts. The first that fails decides,
+and only a count that fails leaves anything behind: the refused entry.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from kbs.model.effect import (
     DropKeyMaterial,
     DropObject,
     Effect,
+    EndLease,
     PutBrokerKey,
     PutKeyMaterial,
     PutLease,
+    PutLeaseDevice,
+    PutLeaseKey,
     PutObject,
     PutTicket,
+    RenewLease,
     ReplaceBrokerKey,
     ReplaceKeyMaterial,
 )
@@ -27,22 +31,27 @@ from kbs.model.unit import AlreadyUsed, ChallengeUse, Conflict, Count, Expired, 
 from kbs.store import statements as sql
 from kbs.store.documents import pack
 from kbs.store.ledger import GOVERNANCE, Ledger
-from kbs.store.many import Insert
+from kbs.store.many import Insert, Update
 from kbs.store.port import Batch
 
 __all__ = ["CHALLENGE_LIFE_MS", "Refusal", "Written", "judge", "write"]
 
 CHALLENGE_LIFE_MS = 120_000
+_INDEX = frozenset({"idx", "newest"})
 Refusal = AlreadyUsed | Expired | Moved | Conflict
 
-# The table of each effect: its columns are the effect's fields by name, and `idx` the index of its entry.
-_EFFECTS: Mapping[type[Effect], Insert] = {
+# The table of each effect: its columns are the effect's fields by name, and those of _INDEX the index of its entry.
+_EFFECTS: Mapping[type[Effect], Insert | Update] = {
     PutObject: sql.PUT_OBJECT,
     PutKeyMaterial: sql.PUT_KEY,
     PutBrokerKey: sql.PUT_BROKER_KEY,
     ReplaceKeyMaterial: sql.REPLACE_KEY,
     ReplaceBrokerKey: sql.REPLACE_BROKER_KEY,
     PutLease: sql.PUT_LEASE,
+    PutLeaseKey: sql.PUT_LEASE_KEY,
+    PutLeaseDevice: sql.PUT_LEASE_DEVICE,
+    RenewLease: sql.RENEW_LEASE,
+    EndLease: sql.END_LEASE,
     PutTicket: sql.PUT_TICKET,
 }
 # What takes a row away: the statement, and the table that an earlier unit of the batch may have put it into.
@@ -68,6 +77,9 @@ def judge(ledger: Ledger, unit: Unit, now: int) -> Refusal | Verdict:
     if use is not None and (refusal := _challenge(ledger, use, now)) is not None:
         return refusal
     if unit.revision is not None and ledger.state.revision != unit.revision:
+        return Moved(revision=ledger.state.revision)
+    lease = unit.lease
+    if lease is not None and ledger.lease(lease.lease_id) != lease.newest:
         return Moved(revision=ledger.state.revision)
     for name, expected in unit.expects:
         if ledger.object(name) != expected:
@@ -128,7 +140,9 @@ def _apply(ledger: Ledger, effects: tuple[Effect, ...], index: int) -> None:
                 ledger.move(effect.name, b"")
             continue
         table = _EFFECTS[type(effect)]
-        ledger.put(table, tuple(index if name == "idx" else getattr(effect, name) for name in table.columns))
+        ledger.put(table, tuple(index if name in _INDEX else getattr(effect, name) for name in table.columns))
+        if isinstance(effect, RenewLease | EndLease):
+            ledger.change_lease(effect.lease_id, index)
         if isinstance(effect, PutObject):
             ledger.move(effect.name, effect.digest)
     if any(isinstance(effect, PutObject | DropObject) for effect in effects):

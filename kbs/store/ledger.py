@@ -15,7 +15,7 @@ from typing import Any
 from kbs.model.log import ChainHead, Place
 from kbs.model.unit import Count, Stored, Unit, Verdict
 from kbs.store import statements as sql
-from kbs.store.many import Insert, Row
+from kbs.store.many import Insert, Row, Update
 
 __all__ = ["GOVERNANCE", "Ledger", "State", "read_state", "read_stored"]
 
@@ -58,10 +58,12 @@ class Ledger:
         self._objects: dict[object, object] = dict(objects)  # type: ignore[arg-type]
         self._totals: dict[str, dict[int, int]] = {}
         self._members: dict[tuple[str, str], int] = {}
+        leases: Any = sql.FIND_LEASES.run(connection, {(u.lease.lease_id,) for u in units if u.lease is not None})
+        self._leases: dict[str, int] = dict(leases)
         self._read_meters([count for unit in units for count in unit.counts])
         self._chains = self._read_chains([v for u in units for v in (u.verdict, u.over_budget) if v is not None])
         self._linked: set[str] = set()
-        self._rows: dict[Insert, list[Row]] = {}
+        self._rows: dict[Insert | Update, list[Row]] = {}
         self._dropped: dict[str, dict[str, None]] = {}
         self._counted: set[tuple[str, int]] = set()
 
@@ -114,6 +116,14 @@ class Ledger:
         self._members[count.meter, count.member] = count.window
         self.put(sql.ADD_MEMBER, (count.meter, count.window, count.member))
 
+    def lease(self, lease_id: str) -> int | None:
+        """The index of the entry that last changed a lease."""
+        return self._leases.get(lease_id)
+
+    def change_lease(self, lease_id: str, index: int) -> None:
+        """The entry at `index` changes a lease."""
+        self._leases[lease_id] = index
+
     def chain(self, name: str) -> ChainHead | None:
         """The newest entry of a chain."""
         return self._chains.get(name)
@@ -136,7 +146,7 @@ class Ledger:
         """The revision moves."""
         self._state = replace(self._state, revision=self._state.revision + 1)
 
-    def put(self, table: Insert, row: Row) -> None:
+    def put(self, table: Insert | Update, row: Row) -> None:
         """A row to be written at the end."""
         self._rows.setdefault(table, []).append(row)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, bindparam, insert, update
 from sqlalchemy.dialects import sqlite
 
-__all__ = ["Find", "Insert"]
+__all__ = ["Find", "Insert", "Update"]
 
 Row = tuple[object, ...]
 _SIZES = (256, 64, 16, 4, 1)
@@ -36,6 +37,20 @@ class Insert:
             while len(rows) - done >= size:
                 connection.execute(text, [value for row in rows[done : done + size] for value in row])
                 done += size
+
+
+class Update:
+    """Changes the given columns of the row whose `key` is the last value; for what is rare enough to go row by row."""
+
+    def __init__(self, table: Table, *columns: str, key: str) -> None:
+        self.columns = (*columns, key)
+        changed: list[tuple[Any, Any]] = [(table.c[name], bindparam(name)) for name in columns]
+        statement = update(table).where(table.c[key] == bindparam(key)).ordered_values(*changed)
+        self._text = str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+
+    def run(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        """Changes them in order."""
+        connection.executemany(self._text, rows)
 
 
 class Find:

@@ -116,6 +116,10 @@ class Reader:
         for first in range(start, end, step):
             yield from (leaf for _, leaf, _ in self.entries(first, min(first + step, end)))
 
+    def rows(self, statement: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """The rows of a statement of the store's own."""
+        return self._all(statement, **parameters)
+
     def _first(self, statement: str, **parameters: object) -> tuple[Any, ...] | None:
         try:
             row: tuple[Any, ...] | None = self._connection.execute(statement, parameters).fetchone()

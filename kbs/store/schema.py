@@ -7,14 +7,16 @@ against mistakes; what protects against people is the log itself.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.types import TypeEngine
 
 __all__ = ["SCHEMA_VERSION", "append_only_triggers", "ddl", "tables"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 tables = MetaData()
 
@@ -29,6 +31,11 @@ def _bytes(name: str, *, key: bool = False) -> Column[object]:
 
 def _int(name: str, *, key: bool = False) -> Column[object]:
     return Column(name, Integer, primary_key=key, nullable=False, autoincrement=False)
+
+
+def _given(name: str, kind: type[TypeEngine[Any]], default: str) -> Column[object]:
+    """A column that a later schema added to a table that had rows."""
+    return Column(name, kind, nullable=False, server_default=text(default))
 
 
 def _text(name: str, *, key: bool = False) -> Column[object]:
@@ -83,7 +90,32 @@ lease = _table(
     _int("start"),
     _int("end"),
     _int("idx"),
+    _given("purpose", Text, "''"),
+    _given("platform", Text, "''"),
+    _given("guest", Text, "''"),
+    _given("holder_key", LargeBinary, "x''"),
+    _given("newest", Integer, "0"),
+    _given("ended", Integer, "0"),
+    _given("reason", Text, "''"),
     Index("lease_node", "tenant", "node"),
+    Index("lease_start", "tenant", "start", "lease_id"),
+)
+lease_key = _table(
+    "lease_key",
+    _text("lease_id", key=True),
+    _text("asset", key=True),
+    _int("version"),
+    _int("place"),
+    Index("lease_key_asset", "asset", "lease_id"),
+    rowid=False,
+)
+lease_device = _table(
+    "lease_device",
+    _text("lease_id", key=True),
+    _text("device", key=True),
+    _int("place"),
+    Index("lease_device_device", "device", "lease_id"),
+    rowid=False,
 )
 ticket = _table("ticket", _text("ticket", key=True), _text("tenant"), _int("idx"))
 

@@ -7,7 +7,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 
 from kbs.store import schema as s
-from kbs.store.many import Find, Insert
+from kbs.store.many import Find, Insert, Update
 
 __all__ = [
     "ADD_BLOB",
@@ -22,8 +22,10 @@ __all__ = [
     "BROKER_KEYS",
     "DROP_KEY",
     "DROP_OBJECT",
+    "END_LEASE",
     "FIND_CHAINS",
     "FIND_CHALLENGES",
+    "FIND_LEASES",
     "FIND_MEMBERS",
     "FIND_METERS",
     "FIND_OBJECTS",
@@ -45,9 +47,12 @@ __all__ = [
     "PUT_CHAIN",
     "PUT_KEY",
     "PUT_LEASE",
+    "PUT_LEASE_DEVICE",
+    "PUT_LEASE_KEY",
     "PUT_METER",
     "PUT_OBJECT",
     "PUT_TICKET",
+    "RENEW_LEASE",
     "REPLACE_BROKER_KEY",
     "REPLACE_KEY",
     "SET_HEAD",
@@ -98,8 +103,13 @@ PUT_BROKER_KEY = Insert(s.broker_key)
 REPLACE_KEY = Insert(s.key_material, "OR REPLACE")
 REPLACE_BROKER_KEY = Insert(s.broker_key, "OR REPLACE")
 PUT_LEASE = Insert(s.lease)
+PUT_LEASE_KEY = Insert(s.lease_key)
+PUT_LEASE_DEVICE = Insert(s.lease_device)
+RENEW_LEASE = Update(s.lease, "end", "newest", key="lease_id")
+END_LEASE = Update(s.lease, "ended", "reason", "newest", key="lease_id")
 PUT_TICKET = Insert(s.ticket)
 FIND_CHALLENGES = Find(s.challenge_used, "digest", keys=("digest",))
+FIND_LEASES = Find(s.lease, "lease_id", "newest", keys=("lease_id",))
 FIND_OBJECTS = Find(s.object_, "name", "digest", keys=("name",))
 FIND_METERS = Find(s.meter, "meter", "window", "total", keys=("meter",), since="window")
 FIND_MEMBERS = Find(s.meter_member, "meter", "member", "window", keys=("meter", "member"), since="window")

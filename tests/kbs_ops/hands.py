@@ -43,7 +43,7 @@ async def ask(site: SimulatedSite, running: Running, data: bytes = b"") -> str:
     data = data or request(site, running)
     call: Any = object.__new__(Call)
     try:
-        await methods(running.broker)["ReleaseKeys"](data, call)
+        await methods(running.broker, running.receipts)["ReleaseKeys"](data, call)
     except Refused as error:
         return error.reason
     except AttestError as error:

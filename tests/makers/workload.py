@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sealgate.v1.attestation_pb2 import Attestation, HpkeSuite, SnpEvidence
 from sealgate.v1.key_release_pb2 import ReleaseKeysRequest
 
@@ -17,7 +19,7 @@ from kbs.release.challenge import Challenges
 from tests.makers.amd import Chip, healthy, pack, sign
 from tests.makers.site import ASSET, MEASUREMENT, ORIGIN, PURPOSE
 
-__all__ = ["Workload", "build", "report_for", "wire_request"]
+__all__ = ["Workload", "build", "holder_public", "report_for", "wire_request"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +59,16 @@ def build(
     challenge: bytes | None = None,
     recipient: RecipientKey | None = None,
     init_data: bytes = b"",
+    holder_key: bytes = b"",
+    renews: str = "",
     **fields: int | bytes,
 ) -> Workload:
-    """An ask over a fresh challenge; every field of the report can be set."""
+    """An ask over a fresh challenge, to renew the lease `renews` if given; every field of the report can be set."""
     recipient = recipient or RecipientKey()
     challenge = challenge or challenges.issue(now, os.urandom(16))
-    request = binding.Request(action="release", origin=ORIGIN, purpose=purpose, names=tuple(names))
-    transcript = binding.transcript(challenge, SUITE, recipient.public, b"", request.digest(), [])
+    action = "renew" if renews else "release"
+    request = binding.Request(action=action, origin=ORIGIN, purpose=purpose, names=tuple(names), lease_id=renews)
+    transcript = binding.transcript(challenge, SUITE, recipient.public, holder_key, request.digest(), [])
     given = {"report_data": binding.bound(transcript), "measurement": measurement, **fields}
     base = healthy(chip.amd.product, version=3, kind=chip.kind, chip_id=chip.chip_id, tcb=chip.tcb)
     report = sign(chip.key, pack({**base, **given}))
@@ -71,15 +76,22 @@ def build(
         challenge=challenge,
         suite=SUITE,
         recipient_key=recipient.public,
-        holder_key=b"",
+        holder_key=holder_key,
         evidence=attest_evidence.SnpEvidence(report=report, certificates=chip.certificates),
         devices=(),
         init_data=init_data,
         purpose=purpose,
         names=tuple(names),
         rehearsal=rehearsal,
+        action=action,
+        lease_id=renews,
     )
     return Workload(ask=ask, recipient=recipient)
+
+
+def holder_public(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A holder key as it is bound: DER SubjectPublicKeyInfo."""
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def report_for(

@@ -76,6 +76,32 @@ class SnpEvidence(_message.Message):
 Global___SnpEvidence: _TypeAlias = SnpEvidence  # noqa: Y015
 
 @_typing.final
+class TdxEvidence(_message.Message):
+    """Intel TDX evidence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUOTE_FIELD_NUMBER: _builtins.int
+    EVENT_LOG_FIELD_NUMBER: _builtins.int
+    quote: _builtins.bytes
+    """The quote, version 4 or 5 (Intel TDX DCAP: Quote Generation Library, appendix A). Trailing bytes are refused."""
+    event_log: _builtins.bytes
+    """The TD's event log (CCEL), or empty. Believed only as far as it replays to the RTMRs of the quote."""
+    def __init__(
+        self,
+        *,
+        quote: _builtins.bytes = ...,
+        event_log: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_log", b"event_log", "quote", b"quote"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TdxEvidence: _TypeAlias = TdxEvidence  # noqa: Y015
+
+@_typing.final
 class DeviceEvidence(_message.Message):
     """Evidence of one device, in the order in which the guest collected it."""
 
@@ -116,6 +142,7 @@ class Attestation(_message.Message):
     RECIPIENT_KEY_FIELD_NUMBER: _builtins.int
     HOLDER_KEY_FIELD_NUMBER: _builtins.int
     SNP_FIELD_NUMBER: _builtins.int
+    TDX_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
     INIT_DATA_FIELD_NUMBER: _builtins.int
     challenge: _builtins.bytes
@@ -127,10 +154,16 @@ class Attestation(_message.Message):
     holder_key: _builtins.bytes
     """DER SubjectPublicKeyInfo of a P-256 or Ed25519 key made in the guest, or empty."""
     init_data: _builtins.bytes
-    """Canonical JSON given by the host at launch, or empty; its digest must equal HOST_DATA."""
+    """Canonical JSON given by the host at launch, or empty; its digest must equal HOST_DATA (SHA-256) or
+    MRCONFIGID (SHA-384).
+    """
     @_builtins.property
     def snp(self) -> Global___SnpEvidence:
         """AMD SEV-SNP."""
+
+    @_builtins.property
+    def tdx(self) -> Global___TdxEvidence:
+        """Intel TDX."""
 
     @_builtins.property
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceEvidence]:
@@ -144,14 +177,15 @@ class Attestation(_message.Message):
         recipient_key: _builtins.bytes = ...,
         holder_key: _builtins.bytes = ...,
         snp: Global___SnpEvidence | None = ...,
+        tdx: Global___TdxEvidence | None = ...,
         devices: _abc.Iterable[Global___DeviceEvidence] | None = ...,
         init_data: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cpu", b"cpu", "snp", b"snp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cpu", b"cpu", "snp", b"snp", "tdx", b"tdx"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "cpu", b"cpu", "devices", b"devices", "holder_key", b"holder_key", "init_data", b"init_data", "recipient_key", b"recipient_key", "snp", b"snp", "suite", b"suite"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "cpu", b"cpu", "devices", b"devices", "holder_key", b"holder_key", "init_data", b"init_data", "recipient_key", b"recipient_key", "snp", b"snp", "suite", b"suite", "tdx", b"tdx"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_cpu: _TypeAlias = _typing.Literal["snp"]  # noqa: Y015
+    _WhichOneofReturnType_cpu: _TypeAlias = _typing.Literal["snp", "tdx"]  # noqa: Y015
     _WhichOneofArgType_cpu: _TypeAlias = _typing.Literal["cpu", b"cpu"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_cpu) -> _WhichOneofReturnType_cpu | None: ...
 

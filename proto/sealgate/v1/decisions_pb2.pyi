@@ -184,10 +184,11 @@ class ExplainDecisionResponse(_message.Message):
     MEASUREMENT_FIELD_NUMBER: _builtins.int
     PLATFORM_FIELD_NUMBER: _builtins.int
     PRODUCT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Index of its entry in the log."""
     entry_type: _builtins.str
-    """Entry type: release.granted, release.refused or release.rehearsed."""
+    """Entry type: release.granted, release.refused, release.rehearsed, lease.renewed, lease.refused or lease.ended."""
     reason: _builtins.str
     """The coarse reason that the caller was told."""
     nearest_name: _builtins.str
@@ -200,6 +201,8 @@ class ExplainDecisionResponse(_message.Message):
     """The platform, for example "snp"."""
     product: _builtins.str
     """The product, for example "Milan"."""
+    action: _builtins.str
+    """What was asked: release, rehearse or renew."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was logged."""
@@ -231,10 +234,11 @@ class ExplainDecisionResponse(_message.Message):
         measurement: _builtins.bytes = ...,
         platform: _builtins.str = ...,
         product: _builtins.str = ...,
+        action: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["nearest", b"nearest", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "entry_type", b"entry_type", "index", b"index", "measurement", b"measurement", "nearest", b"nearest", "nearest_name", b"nearest_name", "platform", b"platform", "product", b"product", "reason", b"reason", "remedies", b"remedies", "simulated", b"simulated", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "checks", b"checks", "entry_type", b"entry_type", "index", b"index", "measurement", b"measurement", "nearest", b"nearest", "nearest_name", b"nearest_name", "platform", b"platform", "product", b"product", "reason", b"reason", "remedies", b"remedies", "simulated", b"simulated", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

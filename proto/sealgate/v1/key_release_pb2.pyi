@@ -205,3 +205,135 @@ class ReleaseKeysResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReleaseKeysResponse: _TypeAlias = ReleaseKeysResponse  # noqa: Y015
+
+@_typing.final
+class RenewLeaseRequest(_message.Message):
+    """Asks to go on holding what a lease is about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTESTATION_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    LEASE_ID_FIELD_NUMBER: _builtins.int
+    purpose: _builtins.str
+    """The lease's purpose."""
+    lease_id: _builtins.str
+    """The lease."""
+    @_builtins.property
+    def attestation(self) -> _attestation_pb2.Attestation:
+        """Where the caller runs, now. holder_key must be the lease's; recipient_key is fresh, as always, and unused."""
+
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The lease's assets, in its order."""
+
+    def __init__(
+        self,
+        *,
+        attestation: _attestation_pb2.Attestation | None = ...,
+        purpose: _builtins.str = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        lease_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation", "lease_id", b"lease_id", "names", b"names", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewLeaseRequest: _TypeAlias = RenewLeaseRequest  # noqa: Y015
+
+@_typing.final
+class RenewLeaseResponse(_message.Message):
+    """The lease with its new end, and the proof that the renewal is in the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    SIMULATED_FIELD_NUMBER: _builtins.int
+    simulated: _builtins.bool
+    """True if the broker trusts simulated vendor roots."""
+    @_builtins.property
+    def lease(self) -> Global___Lease:
+        """The lease. Its new end may be earlier than the old one, if its assets allow less by now."""
+
+    @_builtins.property
+    def receipt(self) -> _receipt_pb2.Receipt:
+        """The proof."""
+
+    def __init__(
+        self,
+        *,
+        lease: Global___Lease | None = ...,
+        receipt: _receipt_pb2.Receipt | None = ...,
+        simulated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "receipt", b"receipt", "simulated", b"simulated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewLeaseResponse: _TypeAlias = RenewLeaseResponse  # noqa: Y015
+
+@_typing.final
+class GetGrantReceiptRequest(_message.Message):
+    """Asks for the proof of a grant, under a fresh challenge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_ID_FIELD_NUMBER: _builtins.int
+    CHALLENGE_FIELD_NUMBER: _builtins.int
+    HOLDER_KEY_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    lease_id: _builtins.str
+    """The lease."""
+    challenge: _builtins.bytes
+    """The broker's challenge, 57 bytes; it is not used up."""
+    holder_key: _builtins.bytes
+    """The lease's holder key, DER SubjectPublicKeyInfo."""
+    signature: _builtins.bytes
+    """By the holder key over bind("sealgate/v1/grant-receipt", challenge, origin, lease_id): ECDSA with SHA-256 in DER,
+    or Ed25519.
+    """
+    def __init__(
+        self,
+        *,
+        lease_id: _builtins.str = ...,
+        challenge: _builtins.bytes = ...,
+        holder_key: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "holder_key", b"holder_key", "lease_id", b"lease_id", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGrantReceiptRequest: _TypeAlias = GetGrantReceiptRequest  # noqa: Y015
+
+@_typing.final
+class GetGrantReceiptResponse(_message.Message):
+    """The proof."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _receipt_pb2.Receipt:
+        """The entry that granted the lease, proven in the log as it is now."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _receipt_pb2.Receipt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGrantReceiptResponse: _TypeAlias = GetGrantReceiptResponse  # noqa: Y015

@@ -45,6 +45,16 @@ class KeyReleaseStub:
                 request_serializer=sealgate_dot_v1_dot_key__release__pb2.ReleaseKeysRequest.SerializeToString,
                 response_deserializer=sealgate_dot_v1_dot_key__release__pb2.ReleaseKeysResponse.FromString,
                 _registered_method=True)
+        self.RenewLease = channel.unary_unary(
+                '/sealgate.v1.KeyRelease/RenewLease',
+                request_serializer=sealgate_dot_v1_dot_key__release__pb2.RenewLeaseRequest.SerializeToString,
+                response_deserializer=sealgate_dot_v1_dot_key__release__pb2.RenewLeaseResponse.FromString,
+                _registered_method=True)
+        self.GetGrantReceipt = channel.unary_unary(
+                '/sealgate.v1.KeyRelease/GetGrantReceipt',
+                request_serializer=sealgate_dot_v1_dot_key__release__pb2.GetGrantReceiptRequest.SerializeToString,
+                response_deserializer=sealgate_dot_v1_dot_key__release__pb2.GetGrantReceiptResponse.FromString,
+                _registered_method=True)
 
 
 class KeyReleaseServicer:
@@ -66,6 +76,22 @@ class KeyReleaseServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewLease(self, request, context):
+        """Renews a lease: the same story with action `renew`, decided under what is in force now, for the same holder key,
+        guest, platform and devices. Wraps nothing. A refusal ends the lease; its reason tells "get the keys anew"
+        (REVOKED_REATTEST) from "ask a person" (REVOKED_BLOCKED). No lease takes back a key that has left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGrantReceipt(self, request, context):
+        """The proof of a lease's grant once more, for whoever holds the lease's holder key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_KeyReleaseServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +104,16 @@ def add_KeyReleaseServicer_to_server(servicer, server):
                     servicer.ReleaseKeys,
                     request_deserializer=sealgate_dot_v1_dot_key__release__pb2.ReleaseKeysRequest.FromString,
                     response_serializer=sealgate_dot_v1_dot_key__release__pb2.ReleaseKeysResponse.SerializeToString,
+            ),
+            'RenewLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewLease,
+                    request_deserializer=sealgate_dot_v1_dot_key__release__pb2.RenewLeaseRequest.FromString,
+                    response_serializer=sealgate_dot_v1_dot_key__release__pb2.RenewLeaseResponse.SerializeToString,
+            ),
+            'GetGrantReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGrantReceipt,
+                    request_deserializer=sealgate_dot_v1_dot_key__release__pb2.GetGrantReceiptRequest.FromString,
+                    response_serializer=sealgate_dot_v1_dot_key__release__pb2.GetGrantReceiptResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +171,60 @@ class KeyRelease:
             '/sealgate.v1.KeyRelease/ReleaseKeys',
             sealgate_dot_v1_dot_key__release__pb2.ReleaseKeysRequest.SerializeToString,
             sealgate_dot_v1_dot_key__release__pb2.ReleaseKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealgate.v1.KeyRelease/RenewLease',
+            sealgate_dot_v1_dot_key__release__pb2.RenewLeaseRequest.SerializeToString,
+            sealgate_dot_v1_dot_key__release__pb2.RenewLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGrantReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealgate.v1.KeyRelease/GetGrantReceipt',
+            sealgate_dot_v1_dot_key__release__pb2.GetGrantReceiptRequest.SerializeToString,
+            sealgate_dot_v1_dot_key__release__pb2.GetGrantReceiptResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,13 @@ class KeyReleaseStub:
     """Releases the newest version of each named asset's key, wrapped for the recipient key inside the evidence, or refuses.
     All or nothing. A repeat with the same challenge and the same bound values returns the stored reply for 120 s.
     """
+    RenewLease: _grpc.UnaryUnaryMultiCallable[_key_release_pb2.RenewLeaseRequest, _key_release_pb2.RenewLeaseResponse]
+    """Renews a lease: the same story with action `renew`, decided under what is in force now, for the same holder key,
+    guest, platform and devices. Wraps nothing. A refusal ends the lease; its reason tells "get the keys anew"
+    (REVOKED_REATTEST) from "ask a person" (REVOKED_BLOCKED). No lease takes back a key that has left.
+    """
+    GetGrantReceipt: _grpc.UnaryUnaryMultiCallable[_key_release_pb2.GetGrantReceiptRequest, _key_release_pb2.GetGrantReceiptResponse]
+    """The proof of a lease's grant once more, for whoever holds the lease's holder key."""
 
 @_typing.type_check_only
 class KeyReleaseAsyncStub(KeyReleaseStub):
@@ -51,6 +58,13 @@ class KeyReleaseAsyncStub(KeyReleaseStub):
     """Releases the newest version of each named asset's key, wrapped for the recipient key inside the evidence, or refuses.
     All or nothing. A repeat with the same challenge and the same bound values returns the stored reply for 120 s.
     """
+    RenewLease: _aio.UnaryUnaryMultiCallable[_key_release_pb2.RenewLeaseRequest, _key_release_pb2.RenewLeaseResponse]  # type: ignore[assignment]
+    """Renews a lease: the same story with action `renew`, decided under what is in force now, for the same holder key,
+    guest, platform and devices. Wraps nothing. A refusal ends the lease; its reason tells "get the keys anew"
+    (REVOKED_REATTEST) from "ask a person" (REVOKED_BLOCKED). No lease takes back a key that has left.
+    """
+    GetGrantReceipt: _aio.UnaryUnaryMultiCallable[_key_release_pb2.GetGrantReceiptRequest, _key_release_pb2.GetGrantReceiptResponse]  # type: ignore[assignment]
+    """The proof of a lease's grant once more, for whoever holds the lease's holder key."""
 
 class KeyReleaseServicer(metaclass=_abc_1.ABCMeta):
     """Challenge, then keys."""
@@ -72,5 +86,24 @@ class KeyReleaseServicer(metaclass=_abc_1.ABCMeta):
         """Releases the newest version of each named asset's key, wrapped for the recipient key inside the evidence, or refuses.
         All or nothing. A repeat with the same challenge and the same bound values returns the stored reply for 120 s.
         """
+
+    @_abc_1.abstractmethod
+    def RenewLease(
+        self,
+        request: _key_release_pb2.RenewLeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_key_release_pb2.RenewLeaseResponse, _abc.Awaitable[_key_release_pb2.RenewLeaseResponse]]:
+        """Renews a lease: the same story with action `renew`, decided under what is in force now, for the same holder key,
+        guest, platform and devices. Wraps nothing. A refusal ends the lease; its reason tells "get the keys anew"
+        (REVOKED_REATTEST) from "ask a person" (REVOKED_BLOCKED). No lease takes back a key that has left.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGrantReceipt(
+        self,
+        request: _key_release_pb2.GetGrantReceiptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_key_release_pb2.GetGrantReceiptResponse, _abc.Awaitable[_key_release_pb2.GetGrantReceiptResponse]]:
+        """The proof of a lease's grant once more, for whoever holds the lease's holder key."""
 
 def add_KeyReleaseServicer_to_server(servicer: KeyReleaseServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -98,6 +98,7 @@ GOLDEN: dict[str, dict[str, Any]] = {
     },
     **{f"{kind}.{what}": COMMON | CHANGE for kind in CHANGES for what in ("created", "changed", "deleted")},
     **{f"release.{what}": COMMON | RELEASE for what in ("granted", "refused", "rehearsed")},
+    **{f"lease.{what}": COMMON | RELEASE for what in ("renewed", "refused", "ended")},
 }
 
 
@@ -222,6 +223,9 @@ ENTRIES: dict[str, tuple[str, Draft, bool]] = {
     "a grant": ("release.granted", RELEASED.draft((ASSET,)), False),
     "a refusal": ("release.refused", REFUSED.draft(()), False),
     "a rehearsal": ("release.rehearsed", REHEARSED.draft(()), False),
+    "a renewal": ("lease.renewed", dataclasses.replace(RELEASED, type="lease.renewed").draft((ASSET,)), False),
+    "no renewal": ("lease.refused", dataclasses.replace(REFUSED, type="lease.refused").draft(()), False),
+    "a lease's end": ("lease.ended", dataclasses.replace(RELEASED, type="lease.ended").draft((ASSET,)), False),
     **{f"a new {kind}": (f"{kind}.created", _change(f"{kind}.created", b"", bytes(32)), True) for kind in CHANGES},
     **{f"no {kind} any more": (f"{kind}.deleted", _change(f"{kind}.deleted", OLD, b""), True) for kind in CHANGES},
     **{f"a {kind} again": (f"{kind}.changed", _change(f"{kind}.changed", OLD, bytes(32)), True) for kind in CHANGES},

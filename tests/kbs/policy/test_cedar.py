@@ -77,14 +77,14 @@ ASKED: dict[str, tuple[dict[str, Any], bool, tuple[str, ...]]] = {
     "a rehearsal of tier 4": (
         {"action": "rehearse", "resources": (resource(tier=4),)}, False, ("tier-needs-approval",),
     ),
-    "another platform": ({"workload": workload(platform="tdx")}, False, ("platforms",)),
+    "another platform": ({"workload": workload(platform="sev")}, False, ("platforms",)),
     "no platform": ({"workload": workload(platform="")}, False, ("platforms",)),
     "a workload that explains": ({"action": "decisions.explain"}, False, ()),
     "an action nobody knows": ({"action": "destroy"}, False, ()),
     "an action with another's characters": ({"action": 'release"'}, False, ()),
     "a person that releases": ({"workload": None}, False, ()),
     "a person that renews": ({"workload": None, "action": "renew"}, False, ()),
-    "an action that is to come": ({"action": "renew"}, False, ()),
+    "an action that is to come": ({"action": "identity"}, False, ()),
 }  # fmt: skip
 
 

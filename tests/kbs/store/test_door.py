@@ -75,7 +75,9 @@ async def test_chains_within_a_batch(tmp_path: Path) -> None:
     assert rows(tmp_path / "s", "SELECT chain, seq FROM chain_head ORDER BY 1") == [("a", 12), ("b", 15), ("gov", 6)]
 
 
-LEASE = PutLease(lease_id="l", tenant="acme", node="n", start=0, end=1)
+LEASE = PutLease(
+    lease_id="l", tenant="acme", node="n", start=0, end=1, purpose="p", platform="snp", guest="g", holder_key=b"k"
+)
 TICKET = PutTicket(ticket="t", tenant="acme")
 KEY = PutKeyMaterial(name="tenants/acme/kek", parent="", wrapped=b"first")
 BROKER_KEY = PutBrokerKey(purpose="log", serial=1, not_before=0, wrapped=b"first")

@@ -1,0 +1,128 @@
+"""`sealgate lease list|show|receipt`: who holds which keys, for operators and auditors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clients.cli.people import add_arguments, people_channel
+from clients.errors import Usage
+
+if TYPE_CHECKING:
+    from clients.cli.main import Doors
+
+__all__ = ["register"]
+
+_ALL = "--trust trust.json --broker broker.example:8444 --key me.key --cert me.pem"
+_LIST = f"""examples:
+  sealgate lease list --tenant acme \\
+      {_ALL}
+  sealgate lease list --tenant acme --asset tenants/acme/assets/llm --active --expect 64 \\
+      {_ALL}
+
+With --expect the command ends with code 3 unless so many different nodes hold a lease: are all 64 nodes keyed?
+The question itself leaves an entry in the log."""
+_ONE = f"""examples:
+  sealgate lease show tenants/acme/leases/3f0c2a1b4d5e6f708192a3b4c5d6e7f8 \\
+      {_ALL}
+  sealgate lease receipt tenants/acme/leases/3f0c2a1b4d5e6f708192a3b4c5d6e7f8 --out grant.tlog-proof \\
+      {_ALL}"""
+
+
+def register(subparsers: Any) -> None:
+    """Adds the command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    lease = subparsers.add_parser(
+        "lease", help="who holds which keys, and until when", description="Leases of keys.", epilog=_LIST,
+        formatter_class=raw,
+    )  # fmt: skip
+    verbs = lease.add_subparsers(metavar="VERB", required=True)
+    listing = verbs.add_parser(
+        "list",
+        help="list leases, newest first",
+        description="Lists the leases of a tenant and says how many different nodes hold them.",
+        epilog=_LIST,
+        formatter_class=raw,
+    )
+    listing.add_argument("--tenant", required=True, metavar="TENANT", help="whose leases")
+    listing.add_argument("--asset", default="", metavar="NAME", help="only of this asset: tenants/T/assets/A")
+    listing.add_argument("--active", action="store_true", help="only those in force now")
+    listing.add_argument("--expect", type=int, metavar="N", help="say if N different nodes hold one, and fail if not")
+    listing.set_defaults(run=_list)
+    show = verbs.add_parser(
+        "show",
+        help="everything about one lease",
+        description="Shows whose a lease is, of what, until when, and how it ended.",
+        epilog=_ONE,
+        formatter_class=raw,
+    )
+    show.add_argument("name", help="tenants/T/leases/L")
+    show.set_defaults(run=_show)
+    receipt = verbs.add_parser(
+        "receipt",
+        help="the proof that its grant is logged",
+        description="Fetches the proof that a grant is logged, and checks it.",
+        epilog=_ONE,
+        formatter_class=raw,
+    )
+    receipt.add_argument("name", help="tenants/T/leases/L")
+    receipt.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the .tlog-proof")
+    receipt.set_defaults(run=_receipt)
+    for verb in (listing, show, receipt):
+        add_arguments(verb)
+        verb.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _list(args: argparse.Namespace, doors: Doors) -> int:
+    from clients.operator.leases import list_leases, to_document, to_text  # noqa: PLC0415
+
+    with people_channel(args, doors) as channel:
+        listed = list_leases(channel, f"tenants/{args.tenant}", asset=args.asset, active=args.active)
+    enough = args.expect is None or listed.nodes >= args.expect
+    if args.json:
+        print(json.dumps({"nodes": listed.nodes, "leases": [to_document(lease) for lease in listed.leases]}))
+    else:
+        for lease in listed.leases:
+            print(to_text(lease))
+        wanted = "" if args.expect is None else f" of {args.expect} expected"
+        print(f"{len(listed.leases)} leases on {listed.nodes} nodes{wanted}")
+    if not enough:
+        print(f"sealgate: {listed.nodes} nodes hold a lease, {args.expect} were expected", file=sys.stderr)
+    return 0 if enough else 3
+
+
+def _show(args: argparse.Namespace, doors: Doors) -> int:
+    from clients.operator.leases import get_lease, to_document  # noqa: PLC0415
+
+    with people_channel(args, doors) as channel:
+        document = to_document(get_lease(channel, args.name))
+    if args.json:
+        print(json.dumps(document))
+        return 0
+    for name, value in document.items():
+        if name == "assets" and isinstance(value, list):
+            value = " ".join(f"{each['asset']}@{each['version']}" for each in value)  # noqa: PLW2901
+        if value not in (None, "", []):
+            print(f"{name:<13} {value}")
+    return 0
+
+
+def _receipt(args: argparse.Namespace, doors: Doors) -> int:
+    from clients.operator.leases import lease_receipt  # noqa: PLC0415
+    from clients.trust import read_trust  # noqa: PLC0415
+
+    trust = read_trust(args.trust, simulated=doors.simulated)
+    with people_channel(args, doors) as channel:
+        receipt = lease_receipt(channel, trust, args.name)
+    try:
+        args.out.write_bytes(receipt.encode())
+    except OSError as error:
+        raise Usage(f"{args.out} cannot be written: {error.strerror}") from error
+    if args.json:
+        print(json.dumps({"index": receipt.index, "receipt": str(args.out)}))
+    else:
+        print(f"entry {receipt.index} of the log, proven; written to {args.out}")
+    return 0

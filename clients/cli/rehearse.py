@@ -1,0 +1,35 @@
+"""`sealgate keys get --rehearse`: would it be granted?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from clients.errors import Usage
+
+if TYPE_CHECKING:
+    from clients.cli.main import Doors
+    from clients.trust import Trust
+
+__all__ = ["rehearse_keys"]
+
+
+def rehearse_keys(args: argparse.Namespace, doors: Doors, trust: Trust) -> int:
+    """A denial is said as ever, with the ticket that sealgate explain takes."""
+    from clients.transport import connect  # noqa: PLC0415
+    from clients.workload.rehearse import rehearse  # noqa: PLC0415
+    from clients.workload.tee_find import find_tee  # noqa: PLC0415
+
+    if args.lease is not None or args.owner or args.mode != "0600":
+        raise Usage("--rehearse writes nothing: --lease, --owner and --mode are for keys")
+    with connect(args.broker, trust.broker_ca) as channel:
+        rehearsed = rehearse(channel, trust, doors.tee or find_tee(), args.purpose, args.asset)
+    if args.json:
+        document = {"rehearsed": list(args.asset), "index": rehearsed.receipt.index, "ticket": rehearsed.ticket}
+        print(json.dumps(document))
+    else:
+        entry = f"entry {rehearsed.receipt.index} of the log, ticket {rehearsed.ticket}"
+        print(f"it would be granted: {', '.join(args.asset)}; {entry}", file=sys.stderr)
+    return 0

@@ -1,0 +1,65 @@
+"""One attested request: a fresh recipient key, evidence over it and over what is asked, as it travels.
+
+Getting, rehearsing and renewing differ in what is asked; that it is bound into the evidence is the same, and done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sealgate.v1.attestation_pb2 import Attestation, HpkeSuite, SnpEvidence, TdxEvidence
+
+from attest import binding
+from attest import evidence as attest_evidence
+from clients.errors import Unavailable
+from clients.workload.recipient import SUITE, RecipientKey
+from clients.workload.tee import Tee
+
+__all__ = ["Attested", "attested", "insist"]
+
+_REPEATS = 2
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Attested:
+    """What goes over the wire, what it binds, and the private half that can open the answer."""
+
+    message: Attestation
+    bound: bytes
+    recipient: RecipientKey
+
+
+def attested(tee: Tee, challenge: bytes, request: binding.Request, holder_key: bytes = b"") -> Attested:
+    """Evidence for one request, for a recipient key that is made here and used once; raises Unavailable.
+
+    `holder_key` is the public half that a lease is to belong to, DER SubjectPublicKeyInfo, or empty.
+    """
+    recipient = RecipientKey()
+    transcript = binding.transcript(challenge, SUITE, recipient.public, holder_key, request.digest(), [])
+    bound = binding.bound(transcript)
+    message = Attestation(
+        challenge=challenge,
+        suite=HpkeSuite.HPKE_SUITE_MLKEM768_X25519,
+        recipient_key=recipient.public,
+        holder_key=holder_key,
+    )
+    evidence = tee.collect(bound)
+    if isinstance(evidence, attest_evidence.TdxEvidence):
+        message.tdx.CopyFrom(TdxEvidence(quote=evidence.quote, event_log=evidence.event_log))
+    else:
+        message.snp.CopyFrom(SnpEvidence(report=evidence.report, certificates=evidence.certificates))
+    return Attested(message=message, bound=bound, recipient=recipient)
+
+
+def insist(call: Callable[[], T]) -> T:
+    """A lost answer is asked for again by the very same request: the broker then gives the stored one."""
+    for _ in range(_REPEATS):
+        try:
+            return call()
+        except Unavailable as error:
+            if not error.lost:
+                raise
+    return call()
