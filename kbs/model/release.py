@@ -17,7 +17,8 @@ __all__ = ["Answer", "Ask", "Grant", "Lease", "WrappedKey"]
 class Ask:
     """A request for keys, or to renew the lease on them, as it was received; nothing in it is believed.
 
-    `action` is `release` or `renew`; `lease_id` is empty unless renewing.
+    `action` is `release` or `renew`; `lease_id` is empty unless renewing; `audience` is whom an attestation result is
+    asked for, empty if none is.
     """
 
     challenge: bytes
@@ -32,6 +33,7 @@ class Ask:
     rehearsal: bool
     action: str = "release"
     lease_id: str = ""
+    audience: str = ""
 
     @property
     def challenge_digest(self) -> bytes:
@@ -82,6 +84,7 @@ class Grant:
 
     keys: tuple[WrappedKey, ...]
     lease: Lease | None
+    result: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

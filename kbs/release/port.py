@@ -11,6 +11,7 @@ from attest.errors import AttestError
 from attest.evidence import CpuEvidence
 from attest.verify import Kept
 from kbs.custody.pseudonym import Pseudonyms
+from kbs.custody.results import ResultSigner
 from kbs.custody.vault import Vault
 from kbs.guard.flood import FloodMeter
 from kbs.guard.repeats import RepeatMeter
@@ -142,6 +143,7 @@ class Broker:
     store: Store
     used: UsedChallenges
     leases: LeaseReader
+    results: ResultSigner
     signer: CheckpointSigner
     digests: Digests
     floods: FloodMeter

@@ -47,7 +47,7 @@ async def release(ask: Ask, broker: Broker) -> Answer:
     issued_at = broker.challenges.check(ask.challenge, now, used=used is not None)  # 1
     broker.faults("challenged")
     recipient = open_recipient(ask.suite, ask.recipient_key)
-    open_holder(ask.holder_key, required=ask.action == "renew")
+    open_holder(ask.holder_key, required=ask.action == "renew" or bool(ask.audience))
     authentic = await authenticate(ask, broker, now)  # 2, 3
     broker.faults("verified")
     try:

@@ -16,6 +16,7 @@ from kbs.release import reply, verdict
 from kbs.release.case import Case, blobs, body, lease_end, own
 from kbs.release.continuity import continuity
 from kbs.release.port import Broker
+from kbs.release.result import attestation_result
 
 __all__ = ["findings", "record", "renewed", "unrenewed"]
 
@@ -45,7 +46,7 @@ def renewed(case: Case, lease: LeaseRecord, broker: Broker) -> Verdict:
             PutTicket(ticket=case.entry_id, tenant=case.tenant),
             RenewLease(lease_id=goes_on.lease_id, end=goes_on.end),
         ),
-        reply=reply.encode_grant(Grant(keys=(), lease=goes_on)),
+        reply=reply.encode_grant(Grant(keys=(), lease=goes_on, result=attestation_result(case, broker))),
     )
 
 

@@ -17,6 +17,7 @@ from kbs.release import reply
 from kbs.release.case import Case, blobs, body, own
 from kbs.release.port import Broker
 from kbs.release.recipient import Recipient
+from kbs.release.result import attestation_result
 
 __all__ = ["account", "granted", "refused", "unit", "wrap"]
 
@@ -82,7 +83,9 @@ def granted(
         blobs=blobs(case),
         own=(*own(case), *preimages),
         effects=(PutTicket(ticket=case.entry_id, tenant=case.tenant), *_lease_rows(case, lease, lines)),
-        reply=reply.encode_grant(Grant(keys=tuple(keys), lease=lease)),
+        reply=reply.encode_grant(
+            Grant(keys=tuple(keys), lease=lease, result=attestation_result(case, broker) if lease else "")
+        ),
     )
 
 

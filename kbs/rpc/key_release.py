@@ -92,11 +92,17 @@ def _released(answer: Answer) -> ReleaseKeysResponse:
         lease=_lease(answer),
         receipt=_receipt(answer),
         simulated=answer.simulated,
+        attestation_result=answer.grant.result,
     )
 
 
 def _renewed(answer: Answer) -> RenewLeaseResponse:
-    return RenewLeaseResponse(lease=_lease(answer), receipt=_receipt(answer), simulated=answer.simulated)
+    return RenewLeaseResponse(
+        lease=_lease(answer),
+        receipt=_receipt(answer),
+        simulated=answer.simulated,
+        attestation_result=answer.grant.result,
+    )
 
 
 def _receipt(answer: Answer) -> Receipt:

@@ -18,6 +18,7 @@ from kbs.model.release import Ask
 __all__ = ["LEASE_ID", "MAX_MESSAGE", "parse", "parse_ask", "parse_json", "parse_renewal"]
 
 MAX_MESSAGE = 256 * 1_024
+_AUDIENCE = re.compile(r"[!-~]{1,255}", re.ASCII)
 LEASE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _MAX_NAMES = 16
 _MAX_DEVICES = 16
@@ -91,7 +92,14 @@ def _ask(
         rehearsal=rehearsal,
         action=action,
         lease_id=lease_id,
+        audience=_audience(message.result_audience),
     )
+
+
+def _audience(text: str) -> str:
+    if text and _AUDIENCE.fullmatch(text) is None:
+        raise _bad("result_audience", "up to 255 printable characters of ASCII, without spaces", text[:40])
+    return text
 
 
 def _cpu(evidence: Attestation) -> CpuEvidence:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kbs.custody.authority import Authority, new_authority, new_signing_key
+from kbs.custody.results import ResultSigner
 from kbs.custody.secret import Secret
 from kbs.custody.vault import Vault
 from kbs.log.bodies import Broker as Identity
@@ -51,6 +52,7 @@ class Keyring:
         self._clock = clock
         self._deployment = deployment
         self.challenges = Challenges(vault.broker_keys(CHALLENGE, newest=3))
+        self.results = ResultSigner(vault.broker_keys(EAR, newest=2))
         self._authorities: list[tuple[int, Authority]] = []
         self._server = Authority.of(vault.broker_keys(SERVER_CA)[-1][1])
         self.look()
@@ -59,7 +61,9 @@ class Keyring:
         """Reads what is stored; raises StoreUnavailable, WrapInvalid, and then all is as it was."""
         challenges = self._vault.broker_keys(CHALLENGE, newest=3)
         people = [(since, Authority.of(secret)) for since, secret in self._vault.broker_keys(PEOPLE_CA, newest=2)]
+        results = self._vault.broker_keys(EAR, newest=2)
         self.challenges.renew(challenges)
+        self.results.renew(results)
         self._authorities = people
 
     def issuer(self) -> Authority:

@@ -156,6 +156,7 @@ def _wire(
         store=door,
         used=reader,
         leases=Leases(reader),
+        results=keyring.results,
         signer=signer,
         digests=digests,
         floods=FloodMeter(clock()),

@@ -27,7 +27,7 @@ from sealgate.v1 import attestation_pb2 as sealgate_dot_v1_dot_attestation__pb2
 from sealgate.v1 import receipt_pb2 as sealgate_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealgate/v1/key_release.proto\x12\x0bsealgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsealgate/v1/attestation.proto\x1a\x19sealgate/v1/receipt.proto\"\x15\n\x13GetChallengeRequest\"9\n\x14GetChallengeResponse\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\x12\x0e\n\x06origin\x18\x02 \x01(\t\"z\n\x12ReleaseKeysRequest\x12-\n\x0b\x61ttestation\x18\x01 \x01(\x0b\x32\x18.sealgate.v1.Attestation\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\r\n\x05names\x18\x03 \x03(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"G\n\nWrappedKey\x12\x10\n\x08key_name\x18\x01 \x01(\t\x12\x0f\n\x07wrapped\x18\x02 \x01(\x0c\x12\x16\n\x0e\x63ontent_digest\x18\x03 \x01(\x0c\"w\n\x05Lease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x99\x01\n\x13ReleaseKeysResponse\x12%\n\x04keys\x18\x01 \x03(\x0b\x32\x17.sealgate.v1.WrappedKey\x12!\n\x05lease\x18\x02 \x01(\x0b\x32\x12.sealgate.v1.Lease\x12%\n\x07receipt\x18\x03 \x01(\x0b\x32\x14.sealgate.v1.Receipt\x12\x11\n\tsimulated\x18\x04 \x01(\x08\"t\n\x11RenewLeaseRequest\x12-\n\x0b\x61ttestation\x18\x01 \x01(\x0b\x32\x18.sealgate.v1.Attestation\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\r\n\x05names\x18\x03 \x03(\t\x12\x10\n\x08lease_id\x18\x04 \x01(\t\"q\n\x12RenewLeaseResponse\x12!\n\x05lease\x18\x01 \x01(\x0b\x32\x12.sealgate.v1.Lease\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.sealgate.v1.Receipt\x12\x11\n\tsimulated\x18\x03 \x01(\x08\"d\n\x16GetGrantReceiptRequest\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x11\n\tchallenge\x18\x02 \x01(\x0c\x12\x12\n\nholder_key\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"@\n\x17GetGrantReceiptResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.sealgate.v1.Receipt2\xe0\x02\n\nKeyRelease\x12S\n\x0cGetChallenge\x12 .sealgate.v1.GetChallengeRequest\x1a!.sealgate.v1.GetChallengeResponse\x12P\n\x0bReleaseKeys\x12\x1f.sealgate.v1.ReleaseKeysRequest\x1a .sealgate.v1.ReleaseKeysResponse\x12M\n\nRenewLease\x12\x1e.sealgate.v1.RenewLeaseRequest\x1a\x1f.sealgate.v1.RenewLeaseResponse\x12\\\n\x0fGetGrantReceipt\x12#.sealgate.v1.GetGrantReceiptRequest\x1a$.sealgate.v1.GetGrantReceiptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealgate/v1/key_release.proto\x12\x0bsealgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dsealgate/v1/attestation.proto\x1a\x19sealgate/v1/receipt.proto\"\x15\n\x13GetChallengeRequest\"9\n\x14GetChallengeResponse\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\x12\x0e\n\x06origin\x18\x02 \x01(\t\"\x93\x01\n\x12ReleaseKeysRequest\x12-\n\x0b\x61ttestation\x18\x01 \x01(\x0b\x32\x18.sealgate.v1.Attestation\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\r\n\x05names\x18\x03 \x03(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x17\n\x0fresult_audience\x18\x05 \x01(\t\"G\n\nWrappedKey\x12\x10\n\x08key_name\x18\x01 \x01(\t\x12\x0f\n\x07wrapped\x18\x02 \x01(\x0c\x12\x16\n\x0e\x63ontent_digest\x18\x03 \x01(\x0c\"w\n\x05Lease\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb5\x01\n\x13ReleaseKeysResponse\x12%\n\x04keys\x18\x01 \x03(\x0b\x32\x17.sealgate.v1.WrappedKey\x12!\n\x05lease\x18\x02 \x01(\x0b\x32\x12.sealgate.v1.Lease\x12%\n\x07receipt\x18\x03 \x01(\x0b\x32\x14.sealgate.v1.Receipt\x12\x11\n\tsimulated\x18\x04 \x01(\x08\x12\x1a\n\x12\x61ttestation_result\x18\x05 \x01(\t\"\x8d\x01\n\x11RenewLeaseRequest\x12-\n\x0b\x61ttestation\x18\x01 \x01(\x0b\x32\x18.sealgate.v1.Attestation\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\r\n\x05names\x18\x03 \x03(\t\x12\x10\n\x08lease_id\x18\x04 \x01(\t\x12\x17\n\x0fresult_audience\x18\x05 \x01(\t\"\x8d\x01\n\x12RenewLeaseResponse\x12!\n\x05lease\x18\x01 \x01(\x0b\x32\x12.sealgate.v1.Lease\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.sealgate.v1.Receipt\x12\x11\n\tsimulated\x18\x03 \x01(\x08\x12\x1a\n\x12\x61ttestation_result\x18\x04 \x01(\t\"d\n\x16GetGrantReceiptRequest\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x11\n\tchallenge\x18\x02 \x01(\x0c\x12\x12\n\nholder_key\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"@\n\x17GetGrantReceiptResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.sealgate.v1.Receipt2\xe0\x02\n\nKeyRelease\x12S\n\x0cGetChallenge\x12 .sealgate.v1.GetChallengeRequest\x1a!.sealgate.v1.GetChallengeResponse\x12P\n\x0bReleaseKeys\x12\x1f.sealgate.v1.ReleaseKeysRequest\x1a .sealgate.v1.ReleaseKeysResponse\x12M\n\nRenewLease\x12\x1e.sealgate.v1.RenewLeaseRequest\x1a\x1f.sealgate.v1.RenewLeaseResponse\x12\\\n\x0fGetGrantReceipt\x12#.sealgate.v1.GetGrantReceiptRequest\x1a$.sealgate.v1.GetGrantReceiptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,22 +38,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCHALLENGEREQUEST']._serialized_end=158
   _globals['_GETCHALLENGERESPONSE']._serialized_start=160
   _globals['_GETCHALLENGERESPONSE']._serialized_end=217
-  _globals['_RELEASEKEYSREQUEST']._serialized_start=219
-  _globals['_RELEASEKEYSREQUEST']._serialized_end=341
-  _globals['_WRAPPEDKEY']._serialized_start=343
-  _globals['_WRAPPEDKEY']._serialized_end=414
-  _globals['_LEASE']._serialized_start=416
-  _globals['_LEASE']._serialized_end=535
-  _globals['_RELEASEKEYSRESPONSE']._serialized_start=538
-  _globals['_RELEASEKEYSRESPONSE']._serialized_end=691
-  _globals['_RENEWLEASEREQUEST']._serialized_start=693
-  _globals['_RENEWLEASEREQUEST']._serialized_end=809
-  _globals['_RENEWLEASERESPONSE']._serialized_start=811
-  _globals['_RENEWLEASERESPONSE']._serialized_end=924
-  _globals['_GETGRANTRECEIPTREQUEST']._serialized_start=926
-  _globals['_GETGRANTRECEIPTREQUEST']._serialized_end=1026
-  _globals['_GETGRANTRECEIPTRESPONSE']._serialized_start=1028
-  _globals['_GETGRANTRECEIPTRESPONSE']._serialized_end=1092
-  _globals['_KEYRELEASE']._serialized_start=1095
-  _globals['_KEYRELEASE']._serialized_end=1447
+  _globals['_RELEASEKEYSREQUEST']._serialized_start=220
+  _globals['_RELEASEKEYSREQUEST']._serialized_end=367
+  _globals['_WRAPPEDKEY']._serialized_start=369
+  _globals['_WRAPPEDKEY']._serialized_end=440
+  _globals['_LEASE']._serialized_start=442
+  _globals['_LEASE']._serialized_end=561
+  _globals['_RELEASEKEYSRESPONSE']._serialized_start=564
+  _globals['_RELEASEKEYSRESPONSE']._serialized_end=745
+  _globals['_RENEWLEASEREQUEST']._serialized_start=748
+  _globals['_RENEWLEASEREQUEST']._serialized_end=889
+  _globals['_RENEWLEASERESPONSE']._serialized_start=892
+  _globals['_RENEWLEASERESPONSE']._serialized_end=1033
+  _globals['_GETGRANTRECEIPTREQUEST']._serialized_start=1035
+  _globals['_GETGRANTRECEIPTREQUEST']._serialized_end=1135
+  _globals['_GETGRANTRECEIPTRESPONSE']._serialized_start=1137
+  _globals['_GETGRANTRECEIPTRESPONSE']._serialized_end=1201
+  _globals['_KEYRELEASE']._serialized_start=1204
+  _globals['_KEYRELEASE']._serialized_end=1556
 # @@protoc_insertion_point(module_scope)

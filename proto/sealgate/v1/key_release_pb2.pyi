@@ -74,10 +74,13 @@ class ReleaseKeysRequest(_message.Message):
     PURPOSE_FIELD_NUMBER: _builtins.int
     NAMES_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    RESULT_AUDIENCE_FIELD_NUMBER: _builtins.int
     purpose: _builtins.str
     """What the keys are for: [a-z][a-z0-9-]{0,31}, one that each asset's profile lists."""
     validate_only: _builtins.bool
     """Every step but wrapping, logged as release.rehearsed; yields no key."""
+    result_audience: _builtins.str
+    """If not empty, an attestation result for this audience comes with the grant; needs a holder_key. Printable ASCII."""
     @_builtins.property
     def attestation(self) -> _attestation_pb2.Attestation:
         """Where the caller runs, for whom the keys are wrapped."""
@@ -93,10 +96,11 @@ class ReleaseKeysRequest(_message.Message):
         purpose: _builtins.str = ...,
         names: _abc.Iterable[_builtins.str] | None = ...,
         validate_only: _builtins.bool = ...,
+        result_audience: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation", "names", b"names", "purpose", b"purpose", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation", "names", b"names", "purpose", b"purpose", "result_audience", b"result_audience", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -176,8 +180,13 @@ class ReleaseKeysResponse(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     SIMULATED_FIELD_NUMBER: _builtins.int
+    ATTESTATION_RESULT_FIELD_NUMBER: _builtins.int
     simulated: _builtins.bool
     """True if the broker trusts simulated vendor roots. The leaf says so too, for ever."""
+    attestation_result: _builtins.str
+    """If asked for: an EAT Attestation Result (draft-ietf-rats-ear-04) as a JWT of type ear+jwt, ES256, bound to the
+    holder key by `cnf`, good for 5 minutes. Its key is in the deployment's JWK Set.
+    """
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___WrappedKey]:
         """One for each name, in the order asked."""
@@ -197,10 +206,11 @@ class ReleaseKeysResponse(_message.Message):
         lease: Global___Lease | None = ...,
         receipt: _receipt_pb2.Receipt | None = ...,
         simulated: _builtins.bool = ...,
+        attestation_result: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "lease", b"lease", "receipt", b"receipt", "simulated", b"simulated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation_result", b"attestation_result", "keys", b"keys", "lease", b"lease", "receipt", b"receipt", "simulated", b"simulated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -216,10 +226,13 @@ class RenewLeaseRequest(_message.Message):
     PURPOSE_FIELD_NUMBER: _builtins.int
     NAMES_FIELD_NUMBER: _builtins.int
     LEASE_ID_FIELD_NUMBER: _builtins.int
+    RESULT_AUDIENCE_FIELD_NUMBER: _builtins.int
     purpose: _builtins.str
     """The lease's purpose."""
     lease_id: _builtins.str
     """The lease."""
+    result_audience: _builtins.str
+    """As in ReleaseKeysRequest."""
     @_builtins.property
     def attestation(self) -> _attestation_pb2.Attestation:
         """Where the caller runs, now. holder_key must be the lease's; recipient_key is fresh, as always, and unused."""
@@ -235,10 +248,11 @@ class RenewLeaseRequest(_message.Message):
         purpose: _builtins.str = ...,
         names: _abc.Iterable[_builtins.str] | None = ...,
         lease_id: _builtins.str = ...,
+        result_audience: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation", "lease_id", b"lease_id", "names", b"names", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation", "lease_id", b"lease_id", "names", b"names", "purpose", b"purpose", "result_audience", b"result_audience"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -253,8 +267,11 @@ class RenewLeaseResponse(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     SIMULATED_FIELD_NUMBER: _builtins.int
+    ATTESTATION_RESULT_FIELD_NUMBER: _builtins.int
     simulated: _builtins.bool
     """True if the broker trusts simulated vendor roots."""
+    attestation_result: _builtins.str
+    """As in ReleaseKeysResponse."""
     @_builtins.property
     def lease(self) -> Global___Lease:
         """The lease. Its new end may be earlier than the old one, if its assets allow less by now."""
@@ -269,10 +286,11 @@ class RenewLeaseResponse(_message.Message):
         lease: Global___Lease | None = ...,
         receipt: _receipt_pb2.Receipt | None = ...,
         simulated: _builtins.bool = ...,
+        attestation_result: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "receipt", b"receipt", "simulated", b"simulated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation_result", b"attestation_result", "lease", b"lease", "receipt", b"receipt", "simulated", b"simulated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
