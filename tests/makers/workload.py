@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -61,23 +61,33 @@ def build(
     init_data: bytes = b"",
     holder_key: bytes = b"",
     renews: str = "",
+    collect: Callable[[bytes], attest_evidence.CpuEvidence] | None = None,
     **fields: int | bytes,
 ) -> Workload:
-    """An ask over a fresh challenge, to renew the lease `renews` if given; every field of the report can be set."""
+    """An ask over a fresh challenge, to renew the lease `renews` if given; every field of the report can be set.
+
+    `collect` makes the evidence over the 64 bytes instead of `chip`.
+    """
     recipient = recipient or RecipientKey()
     challenge = challenge or challenges.issue(now, os.urandom(16))
     action = "renew" if renews else "release"
     request = binding.Request(action=action, origin=ORIGIN, purpose=purpose, names=tuple(names), lease_id=renews)
     transcript = binding.transcript(challenge, SUITE, recipient.public, holder_key, request.digest(), [])
-    given = {"report_data": binding.bound(transcript), "measurement": measurement, **fields}
-    base = healthy(chip.amd.product, version=3, kind=chip.kind, chip_id=chip.chip_id, tcb=chip.tcb)
-    report = sign(chip.key, pack({**base, **given}))
+    bound = binding.bound(transcript)
+    evidence: attest_evidence.CpuEvidence
+    if collect is not None:
+        evidence = collect(bound)
+    else:
+        given = {"report_data": bound, "measurement": measurement, **fields}
+        base = healthy(chip.amd.product, version=3, kind=chip.kind, chip_id=chip.chip_id, tcb=chip.tcb)
+        report = sign(chip.key, pack({**base, **given}))
+        evidence = attest_evidence.SnpEvidence(report=report, certificates=chip.certificates)
     ask = Ask(
         challenge=challenge,
         suite=SUITE,
         recipient_key=recipient.public,
         holder_key=holder_key,
-        evidence=attest_evidence.SnpEvidence(report=report, certificates=chip.certificates),
+        evidence=evidence,
         devices=(),
         init_data=init_data,
         purpose=purpose,
