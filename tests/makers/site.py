@@ -119,7 +119,7 @@ class SimulatedSite:
 
 
 async def make_site(
-    directory: Path, *, clock: Clock = wall_clock, gpu: Mapping[str, object] | None = None
+    directory: Path, *, clock: Clock = wall_clock, gpu: Mapping[str, object] | None = None, origin: str = ORIGIN
 ) -> SimulatedSite:
     """Makes a site with one tier-2 asset that one measurement may have, and an operator who may explain.
 
@@ -129,7 +129,7 @@ async def make_site(
     maker = amd.mint(now=now)
     broker_ca, people_ca = pki.authority("broker CA", now), pki.authority("people CA", now)
     made = SimulatedSite(
-        site=Site(directory=directory, deployment=ORIGIN),
+        site=Site(directory=directory, deployment=origin),
         vendor=maker,
         chip=maker.chip(),
         broker_ca=broker_ca,
@@ -147,7 +147,7 @@ async def make_site(
         log_key = SignerKey.from_seed(made.site.log_origin, seed).verifier_key
     trust = {
         "v": "sealgate.trust/1",
-        "origin": ORIGIN,
+        "origin": origin,
         "broker_ca": broker_ca.pem.decode(),
         "log_keys": [log_key],
         "tenant": "acme",
