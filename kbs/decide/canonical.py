@@ -19,7 +19,7 @@ def decision_bytes(question: Question, answers: Sequence[EngineAnswer], decision
     """Canonical JSON of question, answers and outcome of step 5; nothing of what step 6 read.
 
     `findings` begins with those of each resource in order, as many as its `findings` says, then those about the lease,
-    as many as the question's `lease` says: the decision can be made again from this document alone.
+    as many as the question's `lease` says, if it has one: the decision can be made again from this document alone.
     """
     document = {
         "v": "sealgate.decision/1",
@@ -47,7 +47,7 @@ def question_document(question: Question) -> dict[str, object]:
         "workload": None if question.workload is None else _workload(question.workload),
         "resources": [_resource(r) for r in question.resources],
         "simulation": question.simulation,
-        "lease": len(question.lease),
+        **({"lease": len(question.lease)} if question.lease else {}),
     }
 
 

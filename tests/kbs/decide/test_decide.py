@@ -218,7 +218,8 @@ def _read(stored: bytes) -> tuple[Question, list[EngineAnswer]]:
         resources.append(Resource(**kept))
         at += count
     node = Workload(**asked["workload"]) if asked["workload"] is not None else None
-    made = Question(**{**asked, "roles": tuple(asked["roles"]), "workload": node, "resources": tuple(resources)})
+    read = {"roles": tuple(asked["roles"]), "workload": node, "resources": tuple(resources)}
+    made = Question(**{**asked, **read, "lease": tuple(findings[at : at + asked.get("lease", 0)])})
     answers = [
         EngineAnswer(**{**a, "policies": tuple(a["policies"]), "errors": tuple(a["errors"])})
         for a in document["answers"]
