@@ -114,7 +114,7 @@ def _holder(ask: Ask, claims: Claims, broker: Broker) -> Holder:
         guest=broker.pseudonyms.of(tenant, "guest", claims.report_id),
         platform=claims.platform,
         key=holder_digest(ask.holder_key),
-        devices=tuple(broker.pseudonyms.of(tenant, "device", d.kind.encode() + b"\0" + d.pdi) for d in claims.devices),
+        devices=tuple(broker.pseudonyms.device(tenant, d.kind, d.pdi) for d in claims.devices),
     )
 
 
