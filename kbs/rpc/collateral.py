@@ -35,6 +35,7 @@ from kbs.release.foresight import foresee
 from kbs.release.port import Broker
 from kbs.release.preflight import Forecast
 from kbs.rpc.handler import Method
+from kbs.rpc.parse import parse_time
 from kbs.rpc.people import Allowed, Rpc, methods_of
 
 __all__ = ["NAME", "CollateralKeeper", "methods"]
@@ -76,7 +77,7 @@ def methods(broker: Broker, keeper: CollateralKeeper, fleet: Fleet) -> dict[str,
     async def import_collateral(request: ImportCollateralRequest, allowed: Allowed) -> ImportCollateralResponse:
         await _log(broker, allowed, "ImportCollateral", request)
         pieces = [
-            Piece(name=p.name, data=p.data, fetched_at=p.fetched_at.ToMilliseconds(), good_until=0)
+            Piece(name=p.name, data=p.data, fetched_at=parse_time(p.fetched_at, "fetched_at"), good_until=0)
             for p in request.pieces
         ]
         outcomes = await keeper.take(pieces, broker.clock())
@@ -91,7 +92,7 @@ def methods(broker: Broker, keeper: CollateralKeeper, fleet: Fleet) -> dict[str,
     ) -> PreflightCollateralResponse:
         await _log(broker, allowed, "PreflightCollateral", request)
         now = broker.clock()
-        at = request.at.ToMilliseconds() if request.HasField("at") else now
+        at = parse_time(request.at, "at") if request.HasField("at") else now
         tenants = frozenset(allowed.person.tenants)
         return _forecast(await foresee(broker, keeper.ends(), fleet, at=max(at, now), tenants=tenants))
 

@@ -7,6 +7,7 @@ import re
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from sealgate.v1.attestation_pb2 import Attestation
 from sealgate.v1.key_release_pb2 import ReleaseKeysRequest, RenewLeaseRequest
 
@@ -15,7 +16,7 @@ from kbs.model.names import PURPOSE, AssetName, InvalidName
 from kbs.model.refusal import Refused
 from kbs.model.release import Ask
 
-__all__ = ["LEASE_ID", "MAX_MESSAGE", "parse", "parse_ask", "parse_json", "parse_renewal"]
+__all__ = ["LEASE_ID", "MAX_MESSAGE", "parse", "parse_ask", "parse_json", "parse_renewal", "parse_time"]
 
 MAX_MESSAGE = 256 * 1_024
 _AUDIENCE = re.compile(r"[!-~]{1,255}", re.ASCII)
@@ -42,6 +43,14 @@ def parse_json(text: str, field: str) -> object:
         return json.loads(text, object_pairs_hook=_once, parse_float=_no_number, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise Refused("DOCUMENT_INVALID", check=field, expected="JSON", got=str(error)[:200]) from None
+
+
+def parse_time(time: Timestamp, field: str) -> int:
+    """A moment in ms since 1970; Refused REQUEST_MALFORMED for one that Timestamp does not allow."""
+    try:
+        return time.ToMilliseconds()
+    except ValueError:
+        raise _bad(field, "a time from the year 1 to 9999", "one that is none") from None
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
