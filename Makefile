@@ -4,14 +4,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes --no-build-isolation --only-binary :all:
 
-.PHONY: help demo test check measure fuzz bench soak proto lock clean
+.PHONY: help demo play test check measure fuzz bench soak proto lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/run.stamp ## boot one simulated node against a real broker, release a key, prove it from the log
-	@$(BIN)/python -m deploy.demo.run
+demo: $(VENV)/run.stamp ## a simulated node gets a key from a real broker; what breaks: BREAK=debug|old-tcb|replay|...
+	@$(BIN)/python -m deploy.demo.run $(if $(BREAK),--break $(BREAK))
+
+play: $(VENV)/run.stamp ## a whole simulated site, up until Ctrl-C, with ten things to try
+	@$(BIN)/python -m deploy.demo.play
 
 test: $(VENV)/dev.stamp ## the whole test suite (under six minutes on two cores)
 	@$(BIN)/python -m pytest -n $(or $(JOBS),auto) --dist worksteal

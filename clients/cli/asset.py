@@ -47,7 +47,7 @@ def _asset_verbs(verbs: Any) -> None:
         "--profile tenants/acme/profiles/snp \\\n      --references tenants/acme/referenceSets/trainer",
     )  # fmt: skip
     change = add_verb(
-        verbs, "asset", "set", "change fields of an asset", _set, f"{_EXAMPLE} --content-digest 4f0c...",
+        verbs, "asset", "set", "change fields of an asset", _set, f"{_EXAMPLE} --manifest sealed/manifest.json",
     )  # fmt: skip
     for parser, required in ((create, True), (change, False)):
         parser.add_argument("name", help="tenants/T/assets/A")
@@ -61,7 +61,11 @@ def _asset_verbs(verbs: Any) -> None:
         parser.add_argument("--profile", required=required, metavar="NAME", help="its release profile")
         parser.add_argument("--references", nargs="+", required=required, metavar="NAME", help="its reference sets")
         parser.add_argument("--label", dest="labels", action="append", help="may be repeated")
-        parser.add_argument("--content-digest", metavar="HEX", help="what `sealgate seal` printed")
+        content = parser.add_mutually_exclusive_group()
+        content.add_argument("--content-digest", metavar="HEX", help="what `sealgate seal` printed")
+        content.add_argument(
+            "--manifest", type=Path, metavar="FILE", help="the manifest that `sealgate seal` wrote, for its digest"
+        )
     public = add_verb(
         verbs, "asset", "public-key", "write the public key that `sealgate seal` seals to", _public_key,
         f"--asset {_EXAMPLE} --out llm.pub",
@@ -73,7 +77,21 @@ def _asset_verbs(verbs: Any) -> None:
 
 def _fields(args: argparse.Namespace) -> dict[str, Any]:
     names = ("kind", "tier", "owner", "size_bytes", "purposes", "profile", "references", "labels", "content_digest")
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return given if args.manifest is None else {**given, "content_digest": _content_digest(args.manifest, args.name)}
+
+
+def _content_digest(path: Path, asset: str) -> str:
+    """Of a manifest that is whole and of this very asset."""
+    from clients.workload.manifest import Manifest  # noqa: PLC0415
+
+    try:
+        manifest = Manifest.parse(path.read_bytes())
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}") from error
+    if manifest.asset != asset:
+        raise Usage(f"{path} is of {manifest.asset}, not of {asset}")
+    return manifest.digest().hex()
 
 
 def _create(args: argparse.Namespace, doors: Doors) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,10 @@ _VERIFY_EPILOG = """exit codes:
 
 examples:
   sealgate audit verify ./log --trust trust.json --state audit.state
-  sealgate audit verify ./log --trust trust.json --receipt /run/keys/*.tlog-proof
+  sealgate audit verify ./log --trust trust.json --receipt /run/keys/*.tlog-proof --wait 10
   sealgate audit verify ./log --trust trust.json --allow-unanchored --json"""
 
+_LOOK_AGAIN_S = 0.25
 _READ_EPILOG = """Nothing is verified here: it shows what the files say. `sealgate audit verify` tells if it is true.
 
 examples:
@@ -67,6 +69,13 @@ def register(subparsers: Any) -> None:
     verify = verbs.add_parser("verify", help=text, description=_VERIFY, epilog=_VERIFY_EPILOG, formatter_class=raw)
     _add_inputs(verify)
     verify.add_argument("--allow-unanchored", action="store_true", help="exit 0 where only an anchor is missing")
+    verify.add_argument(
+        "--wait",
+        type=int,
+        default=0,
+        metavar="SECONDS",
+        help="look again so long while the log has yet to be published",
+    )
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     verify.set_defaults(run=_verify)
 
@@ -141,6 +150,10 @@ def _verify(args: argparse.Namespace, doors: Doors) -> int:
     from clients.auditor.state import write_state  # noqa: PLC0415
 
     seen = _look(args, doors)
+    end = time.monotonic() + args.wait
+    while seen.report.verdict is Verdict.STALE and time.monotonic() < end:
+        time.sleep(_LOOK_AGAIN_S)
+        seen = _look(args, doors)
     report, saved = seen.report, seen.saved
     if args.state is not None and report.verdict is Verdict.OK and report.checkpoint is not None:
         write_state(args.state, report.checkpoint, old=saved)

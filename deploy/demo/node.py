@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,7 +17,7 @@ from attest.evidence import SnpEvidence
 from clients.cli.main import Doors, main
 from tests.makers import amd
 
-__all__ = ["SimulatedTee"]
+__all__ = ["SimulatedTee", "run"]
 
 
 class SimulatedTee:
@@ -42,7 +43,11 @@ class SimulatedTee:
         return SnpEvidence(report=report, certificates=self._certificates)
 
 
+def run(directory: Path, measurement: bytes, arguments: Sequence[str]) -> int:
+    """One `sealgate` command on a node of the site in `directory` whose image measures to `measurement`."""
+    tee = SimulatedTee(directory, measurement)
+    return main(arguments, Doors(now=dt.datetime.now(dt.UTC), simulated=True, tee=tee))
+
+
 if __name__ == "__main__":
-    tee = SimulatedTee(Path(sys.argv[1]), bytes.fromhex(sys.argv[2]))
-    doors = Doors(now=dt.datetime.now(dt.UTC), simulated=True, tee=tee)
-    sys.exit(main(sys.argv[3:], doors))
+    sys.exit(run(Path(sys.argv[1]), bytes.fromhex(sys.argv[2]), sys.argv[3:]))

@@ -20,6 +20,7 @@ from kbs.rpc.status import DETAILS_KEY, reason_of, status_of
 __all__ = ["Call", "Method", "Observe", "Service", "check_tls", "service", "unobserved"]
 
 _log = logging.getLogger("sealgate.rpc")
+_AGAIN_S = 60.0
 Service = grpc.GenericRpcHandler
 Context = aio.ServicerContext[bytes, bytes]
 
@@ -79,7 +80,26 @@ def check_tls(version: str) -> None:
         raise Refused("TLS_VERSION", check="TLS_VERSION", expected="TLSv1.3", got=version or "none")
 
 
+class _Teller:
+    """Tells the operator why a call was unavailable, which is theirs to mend."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._told: dict[str, float] = {}  # by check: as many as there are
+
+    def tell(self, reason: str, refusal: AttestError | Refused, now: float) -> None:
+        """The cause, of which the caller learns the reason alone; once a minute what any caller can bring about."""
+        if isinstance(refusal, AttestError):
+            if now - self._told.get(refusal.check, -_AGAIN_S) >= _AGAIN_S:
+                self._told[refusal.check] = now
+                _log.error("%s was answered with %s: %s", self._name, reason, refusal)
+        elif isinstance(refusal, Unavailable) and refusal.__cause__ is not None:
+            _log.error("%s was answered with %s: %s", self._name, reason, refusal.__cause__)
+
+
 def _guarded(name: str, method: Method, observe: Observe = unobserved) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    teller = _Teller(name)
+
     async def handle(data: bytes, context: Context) -> bytes:
         call, began = Call(context), time.perf_counter()
         try:
@@ -93,11 +113,11 @@ def _guarded(name: str, method: Method, observe: Observe = unobserved) -> Callab
         else:
             observe(name, "OK", time.perf_counter() - began)
             return answer
-        if isinstance(refusal, Unavailable) and refusal.__cause__ is not None:  # the caller learns the reason alone
-            _log.error("%s was answered with %s: %s", name, refusal.reason, refusal.__cause__)
         reason = reason_of(refusal) if isinstance(refusal, AttestError) else refusal.reason
         observe(name, reason, time.perf_counter() - began)
         code, message, details = status_of(refusal)
+        if code is grpc.StatusCode.UNAVAILABLE:
+            teller.tell(reason, refusal, began)
         context.set_trailing_metadata(((DETAILS_KEY, details),))
         return await context.abort(code, message)
 

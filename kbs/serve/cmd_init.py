@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kbs.serve.commands import Doors
     from kbs.serve.config.sections import Config
     from kbs.serve.first_run import FirstRun
@@ -19,11 +21,13 @@ _TEXT = """Makes a deployment in the configured directory, where none is: the ro
 recovery keys as well, every key of the broker's own, the log with its first entry, and trust.json for workloads
 and auditors. The deployment's name is in that entry and never changes.
 
-It prints one enrolment code for each founder, to be used once within 24 hours (sealgate enrol). Only hashes are
-kept. A founder's name is printed and stored nowhere; the log knows the pseudonym."""
+It makes one enrolment code for each founder, to be used once within 24 hours (sealgate enrol), and prints it, or
+writes it with --codes to DIR/NAME.code, mode 0600, to be handed over. Only hashes are kept. A founder's name is stored
+nowhere else; the log knows the pseudonym."""
 _EPILOG = """examples:
   sealgate-broker custody keygen --out recovery-1 && sealgate-broker custody keygen --out recovery-2
-  sealgate-broker init --config broker.toml --founder alice:operator,auditor --founder bob:operator"""
+  sealgate-broker init --config broker.toml --founder alice:operator,auditor --founder bob:operator
+  sealgate-broker init --config broker.toml --founder alice:operator,auditor --founder bob:operator --codes ."""
 
 
 def register(subparsers: Any) -> None:
@@ -39,6 +43,9 @@ def register(subparsers: Any) -> None:
         required=True,
         metavar="NAME:ROLE,ROLE",
         help="who may enrol, with the roles operator or auditor; may be repeated",
+    )
+    init.add_argument(
+        "--codes", type=Path, metavar="DIR", help="write each founder's code to DIR/NAME.code instead of printing it"
     )
     init.add_argument(
         "--no-root-backup",
@@ -67,12 +74,45 @@ def _init(args: argparse.Namespace, doors: Doors) -> int:
     founders = [_founder(each, config) for each in args.founder]
     if len({founder.name for founder in founders}) != len(founders):
         raise Usage("a founder is named twice")
+    if args.codes is not None:
+        _ensure_free(args.codes, founders)
     try:
-        made = asyncio.run(first_run(config, founders, doors.clock, doors.credentials, doors.ask))
+        made = asyncio.run(
+            first_run(config, founders, doors.clock, doors.credentials, doors.ask, simulated=doors.anchors.simulated)
+        )
     except NotEmpty as error:
         raise Usage(str(error)) from error
-    doors.say(json.dumps(_document(made)) if args.json else _text(made, args.config))
+    files = _write_codes(made, args.codes) if args.codes is not None else {}
+    doors.say(json.dumps(_document(made, files)) if args.json else _text(made, args.config, files))
     return 0
+
+
+def _ensure_free(directory: Path, founders: list[Founder]) -> None:
+    """Before anything is made: codes that could not be handed over would be lost."""
+    from kbs.serve.commands import Usage  # noqa: PLC0415
+
+    if not directory.is_dir():
+        raise Usage(f"--codes {directory} is not a directory")
+    for path in (_code_file(directory, founder.name) for founder in founders):
+        if path.exists():
+            raise Usage(f"{path} exists and is not written over")
+
+
+def _code_file(directory: Path, founder: str) -> Path:
+    from kbs.serve.commands import Usage  # noqa: PLC0415
+
+    if "/" in founder or founder.startswith("."):
+        raise Usage(f"--codes cannot make a file name of the founder {founder!r}")
+    return directory / f"{founder}.code"
+
+
+def _write_codes(made: FirstRun, directory: Path) -> dict[str, Path]:
+    from kbs.custody.file import write_private  # noqa: PLC0415
+
+    files = {each.founder.name: _code_file(directory, each.founder.name) for each in made.invitations}
+    for each in made.invitations:
+        write_private(files[each.founder.name], f"{each.code}\n".encode())
+    return files
 
 
 def _founder(text: str, config: Config) -> Founder:
@@ -87,8 +127,12 @@ def _founder(text: str, config: Config) -> Founder:
     return Founder(name=name, roles=roles, tenants=frozenset({config.deployment.tenant}))
 
 
-def _document(made: FirstRun) -> dict[str, object]:
-    founders = [{"name": i.founder.name, "principal": i.principal, "code": i.code} for i in made.invitations]
+def _document(made: FirstRun, files: Mapping[str, Path]) -> dict[str, object]:
+    founders = [
+        {"name": i.founder.name, "principal": i.principal}
+        | ({"code_file": str(files[i.founder.name])} if files else {"code": i.code})
+        for i in made.invitations
+    ]
     return {
         "deployment": made.site.deployment,
         "log": made.site.log_origin,
@@ -99,8 +143,9 @@ def _document(made: FirstRun) -> dict[str, object]:
     }
 
 
-def _text(made: FirstRun, config: Path) -> str:
+def _text(made: FirstRun, config: Path, files: Mapping[str, Path]) -> str:
     width = max(len(each.founder.name) for each in made.invitations)
+    shown = ", to be handed over" if files else ". They are not shown again"
     backup = (
         f"The root key opens with any of the recovery keys {', '.join(made.recovery)}. "
         f"Prove it now: sealgate-broker custody drill --config {config} --recovery-key FILE"
@@ -113,8 +158,11 @@ def _text(made: FirstRun, config: Path) -> str:
             f"{made.trust} is what workloads and auditors trust; put it into the measured image.",
             backup,
             "",
-            "Enrolment codes, each for one use within 24 hours (sealgate enrol). They are not shown again:",
-            *(f"  {each.founder.name:<{width}}  {each.code}  {each.principal}" for each in made.invitations),
+            f"Enrolment codes, each for one use within 24 hours (sealgate enrol){shown}:",
+            *(
+                f"  {each.founder.name:<{width}}  {files.get(each.founder.name, each.code)}  {each.principal}"
+                for each in made.invitations
+            ),
             "",
             f"Next: sealgate-broker serve --config {config}",
         ]

@@ -65,5 +65,5 @@ def _worker(args: argparse.Namespace, doors: Doors) -> int:
         handoff = receive(args.life_fd)
     except (ValueError, OSError) as error:
         raise Usage("a worker is started by `sealgate-broker serve` alone") from error
-    uvloop.run(work(handoff, args.life_fd, args.status_fd, doors.credentials))
+    uvloop.run(work(handoff, args.life_fd, args.status_fd, doors.credentials, doors.anchors))
     return 0

@@ -40,7 +40,7 @@ def _trust(args: argparse.Namespace, doors: Doors) -> int:
     from kbs.serve.config.load import load  # noqa: PLC0415
     from kbs.serve.first_run import site_for, trust_document  # noqa: PLC0415
     from kbs.serve.secrets import open_root  # noqa: PLC0415
-    from kbs.serve.start import ensure_real  # noqa: PLC0415
+    from kbs.serve.start import ensure_kind  # noqa: PLC0415
     from kbs.store.read import Reader  # noqa: PLC0415
 
     config = load(args.config).config
@@ -49,7 +49,7 @@ def _trust(args: argparse.Namespace, doors: Doors) -> int:
         raise Usage(f"--tenant {tenant!r} is not lower-case letters, digits and '-'")
     store = site_for(config).store
     with closing(Reader(store)) as reader:
-        ensure_real(reader, store)
+        ensure_kind(reader, store, doors.anchors)
     document = trust_document(config, open_root(config, doors.credentials, doors.ask), tenant)
     try:
         with args.out.open("xb") as file:

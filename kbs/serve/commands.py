@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from attest.anchors import BUILT_IN, Anchors
 from kbs.custody.envelope import WrapInvalid
 from kbs.custody.root import RootUnusable
 from kbs.serve import (
@@ -53,7 +54,8 @@ class Usage(Exception):
 class Doors:
     """What a command reaches the world through, and the migrations of this release.
 
-    `credentials` is where systemd put the unit's credentials; `ask` asks a person for a passphrase, unseen.
+    `credentials` is where systemd put the unit's credentials; `ask` asks a person for a passphrase, unseen. `anchors`
+    are the vendors' roots, which no option and no file changes; `program` is how `serve` execs this very command.
     """
 
     clock: Clock
@@ -62,6 +64,8 @@ class Doors:
     schema: int = SCHEMA_VERSION
     credentials: Path | None = None
     ask: Callable[[str], str] = getpass.getpass
+    anchors: Anchors = BUILT_IN
+    program: Sequence[str] = ("-I", "-m", "kbs")
 
 
 def main(arguments: Sequence[str], doors: Doors) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from attest.tlog.entry import parse_leaf
 from attest.tlog.keys import SignerKey
 from kbs.custody.authority import Authority
 from kbs.custody.envelope import KEY_SIZE
@@ -47,7 +48,13 @@ def site_for(config: Config) -> Site:
 
 
 async def first_run(
-    config: Config, founders: Sequence[Founder], clock: Clock, credentials: Path | None, ask: Ask
+    config: Config,
+    founders: Sequence[Founder],
+    clock: Clock,
+    credentials: Path | None,
+    ask: Ask,
+    *,
+    simulated: bool,
 ) -> FirstRun:
     """Makes a deployment where none is.
 
@@ -71,7 +78,7 @@ async def first_run(
     write_root(config, root_path(config), root.key, credentials, ask)  # 4
     if wraps:
         write_private(site.recovery, wraps)
-    invitations = await initialise(site, clock, simulated=False, root=root, founders=founders)  # 5
+    invitations = await initialise(site, clock, simulated=simulated, root=root, founders=founders)  # 5
     trust.write_bytes(trust_document(config, root, config.deployment.tenant))  # 6
     return FirstRun(site=site, invitations=invitations, recovery=tuple(key.id for key in recovery), trust=trust)
 
@@ -95,6 +102,7 @@ def trust_document(config: Config, root: HeldRoot, tenant: str) -> bytes:
         vault = Vault(root, reader)
         seed = vault.broker_keys(LOG)[-1][1].reveal()
         own = Authority.of(vault.broker_keys(SERVER_CA)[-1][1]).pem
+        [(_, first, _)] = reader.entries(0, 1)
     finally:
         reader.close()
     document = {
@@ -103,6 +111,6 @@ def trust_document(config: Config, root: HeldRoot, tenant: str) -> bytes:
         "broker_ca": (config.tls.ca.read_bytes() if config.tls.ca else own).decode("ascii"),
         "log_keys": [SignerKey.from_seed(site.log_origin, seed).verifier_key],
         "tenant": tenant,
-        "simulated": False,
+        "simulated": parse_leaf(first).body["simulated"],
     }
     return json.dumps(document, indent=1).encode() + b"\n"

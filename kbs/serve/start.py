@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attest.anchors import Anchors
 from attest.tlog.entry import parse_leaf
 from kbs.custody.root import HeldRoot
 from kbs.custody.rotation import opens
@@ -29,14 +30,14 @@ from kbs.store.read import Reader
 if TYPE_CHECKING:
     from kbs.serve.commands import Doors
 
-__all__ = ["ensure_real", "supervise"]
+__all__ = ["ensure_kind", "supervise"]
 
 
 async def supervise(loaded: Loaded, doors: Doors, say: Callable[[str], object], *, as_json: bool) -> int:
     """Serves until SIGTERM; the exit code.
 
-    1. nobody else serves this site, and it is not a simulated one  2. the root key, which opens what is stored
-    3. the ports, held for all workers  4. workers and web, until the end
+    1. nobody else serves this site, and it is simulated exactly if the roots are  2. the root key, which opens what is
+    stored  3. the ports, held for all workers  4. workers and web, until the end
 
     Raises Busy, RootUnusable, WrapInvalid, StoreUnusable, StoreUnavailable; OSError if a port is taken.
     """
@@ -45,14 +46,17 @@ async def supervise(loaded: Loaded, doors: Doors, say: Callable[[str], object], 
     site = site_for(config)
     if not site.directory.is_dir():
         raise StoreUnusable(f"{site.directory} is not there; make the deployment: sealgate-broker init --config ...")
+    if doors.anchors.simulated and not ipaddress.ip_address(config.listen.host).is_loopback:
+        raise StoreUnusable(f"a simulated deployment is served on loopback alone, not on {config.listen.host}")
     with alone(site.directory), contextlib.ExitStack() as held:
         with closing(Reader(site.store)) as reader:
-            ensure_real(reader, site.store)  # 1
+            ensure_kind(reader, site.store, doors.anchors)  # 1
             root = _root(config, reader, doors)  # 2
         ports = [held.enter_context(_held_port(config.listen.host, port)) for port in _ports(config)]  # 3
         _clean(site.run)
         children = [*_workers(loaded, root, ports), _web(config, site.directory)]
-        supervisor = Supervisor(children, say, drain_s=config.processes.drain / 1_000)
+        drain_s = config.processes.drain / 1_000
+        supervisor = Supervisor(children, say, drain_s=drain_s, program=doors.program)
 
         def ready(announced: list[dict[str, Any]]) -> str:
             return _ready(config, announced, as_json=as_json)
@@ -60,13 +64,17 @@ async def supervise(loaded: Loaded, doors: Doors, say: Callable[[str], object], 
         return await supervisor.run(ready)  # 4
 
 
-def ensure_real(reader: Reader, store: Path) -> None:
-    """Raises StoreUnusable for a store whose genesis entry says that it is simulated: that lasts for ever."""
+def ensure_kind(reader: Reader, store: Path, anchors: Anchors) -> None:
+    """Raises StoreUnusable for a store whose genesis entry says that it is simulated, which lasts for ever, and real
+    roots, and for the reverse."""
     [(_, leaf, _)] = reader.entries(0, 1) or [(0, b"", b"")]
     if not leaf:
         raise StoreUnusable(f"{store} has no genesis entry; make the deployment: sealgate-broker init")
-    if parse_leaf(leaf).body["simulated"]:
+    simulated = parse_leaf(leaf).body["simulated"]
+    if simulated and not anchors.simulated:
         raise StoreUnusable(f"{store} is of a simulated deployment, which this command never serves")
+    if anchors.simulated and not simulated:
+        raise StoreUnusable(f"{store} is of a real deployment, which is never served under simulated roots")
 
 
 def _root(config: Config, reader: Reader, doors: Doors) -> HeldRoot:

@@ -41,10 +41,10 @@ class ChildSpec:
 
 
 class Supervisor:
-    """`run` starts all, says so, and returns the exit code once all have ended."""
+    """`run` starts all, says so, and returns the exit code once all have ended. `program` is this command to Python."""
 
-    def __init__(self, specs: Sequence[ChildSpec], say: Say, *, drain_s: float) -> None:
-        self._children = [_Child(spec) for spec in specs]
+    def __init__(self, specs: Sequence[ChildSpec], say: Say, *, drain_s: float, program: Sequence[str]) -> None:
+        self._children = [_Child(spec, program) for spec in specs]
         self._say = say
         self._drain_s = drain_s
         self._stopping = asyncio.Event()
@@ -116,8 +116,9 @@ class Supervisor:
 class _Child:
     """One process, with the write end of the pipe that it lives by."""
 
-    def __init__(self, spec: ChildSpec) -> None:
+    def __init__(self, spec: ChildSpec, program: Sequence[str]) -> None:
         self._spec = spec
+        self._program = program
         self._process: asyncio.subprocess.Process | None = None
         self._life = -1
 
@@ -132,7 +133,7 @@ class _Child:
         status, announcing = os.pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-m", "kbs", *self._spec.arguments,
+                sys.executable, *self._program, *self._spec.arguments,
                 "--life-fd", str(life), "--status-fd", str(announcing),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(life, announcing),

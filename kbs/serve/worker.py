@@ -11,7 +11,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from attest.anchors import BUILT_IN
+from attest.anchors import Anchors
 from kbs.release.preflight import Forecast
 from kbs.rpc.handler import Service
 from kbs.serve.child import Handoff, announce, watch_life
@@ -31,10 +31,10 @@ __all__ = ["work"]
 _log = logging.getLogger("sealgate.serve")
 
 
-async def work(handoff: Handoff, life: int, status: int, credentials: Path | None) -> None:
+async def work(handoff: Handoff, life: int, status: int, credentials: Path | None, anchors: Anchors) -> None:
     """Serves until SIGTERM, or until the supervisor is gone; then drains.
 
-    1. configuration, as the supervisor read it  2. collateral, store, keys: only the built-in vendor roots
+    1. configuration, as the supervisor read it  2. collateral, store, keys, under the roots of this command
     3. both listeners  4. duties beside them  5. says that it serves, and waits for the end
     """
     config = parse(handoff.raw, handoff.path)  # 1
@@ -47,9 +47,9 @@ async def work(handoff: Handoff, life: int, status: int, credentials: Path | Non
     site = site_for(config)
     times = {"clock": wall_clock, "monotonic": monotonic}
     async with open_collateral(
-        config.collateral, site.store, BUILT_IN, chance=random.random, **times
+        config.collateral, site.store, anchors, chance=random.random, **times
     ) as collateral:  # 2
-        with open_site(site, collateral, BUILT_IN, root=handoff.root) as running:
+        with open_site(site, collateral, anchors, root=handoff.root) as running:
             meters = Meters()
             async with looked_after(running, collateral, partial(_foresee, meters)) as people:
                 await _serve(config, handoff, site, running, meters, people, stop, status, credentials)

@@ -98,6 +98,23 @@ def test_receipts_anchor(site: Site) -> None:
     assert (code, "UNANCHORED" in out) == (0, False)
 
 
+def test_waiting_for_what_has_yet_to_be_published(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receipt may be ahead of the published log by a second; one that stays ahead is told as before."""
+    receipt = site.receipt(250)
+    site.publish(site.log.leaves[:100])
+    looked: list[float] = []
+
+    def publish(seconds: float) -> None:
+        looked.append(seconds)
+        site.publish(site.log.leaves)
+
+    monkeypatch.setattr("clients.cli.audit.time.sleep", publish)
+    assert site.verify("--receipt", receipt)[0] == 12
+    assert looked == []
+    assert site.verify("--receipt", receipt, "--wait", "60")[0] == 0
+    assert len(looked) == 1
+
+
 def test_the_state_is_made_kept_and_carried_forward(site: Site) -> None:
     state = site.folder / "audit.state"
     site.publish(site.log.leaves[:100])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import hashlib
 import io
 import json
 import re
@@ -22,6 +23,7 @@ from clients.operator.documents import read_documents
 from clients.transport import connect
 from clients.trust import read_trust
 from clients.workload.keys import get_keys
+from clients.workload.manifest import Listed, Manifest
 from kbs.serve.wiring import Running
 from tests.flow.test_wire import FakeTee
 from tests.makers.site import ASSET, PURPOSE, SimulatedSite
@@ -158,6 +160,21 @@ async def test_what_is_to_be_gone_is_said(desk: Desk, example: Path, tmp_path: P
     assert (told.code, told.err.count("applied: delete")) == (0, 5), told.out
     again = await desk.run("apply", "-f", gone)
     assert again.out == "0 to create, 0 to change, 0 to delete, 5 as they are\n"
+
+
+async def test_the_digest_of_a_manifest_of_this_asset_alone(desk: Desk, example: Path, tmp_path: Path) -> None:
+    await desk.run("apply", "-f", example)
+    line = Listed(path="model", size=1, header=bytes(32), root=b"")
+    manifest, other, wrong = (tmp_path / name for name in ("manifest.json", "other.json", "wrong.json"))
+    manifest.write_bytes(Manifest(asset=LLM, files=(line,)).encode())
+    other.write_bytes(Manifest(asset="tenants/acme/assets/luks", files=(line,)).encode())
+    wrong.write_bytes(manifest.read_bytes() + b" ")
+    assert (await desk.run("asset", "set", LLM, "--manifest", manifest)).code == 0
+    shown = await desk.run("asset", "get", LLM, "--json")
+    assert json.loads(shown.out)["content_digest"] == hashlib.sha256(manifest.read_bytes()).hexdigest()
+    for path, code, said in ((other, 2, "is of tenants/acme/assets/luks"), (wrong, 4, "MANIFEST_FORMAT")):
+        refused = await desk.run("asset", "set", LLM, "--manifest", path)
+        assert (refused.code, said in refused.err) == (code, True), refused.err
 
 
 async def test_keys_by_command(desk: Desk, example: Path, tmp_path: Path) -> None:

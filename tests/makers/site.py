@@ -43,7 +43,17 @@ from tests.makers.nvidia import Nvidia
 from tests.makers.nvidia import mint as mint_nvidia
 from tests.makers.nvidia_rim import manifests
 
-__all__ = ["ASSET", "MEASUREMENT", "ORIGIN", "PURPOSE", "SimulatedSite", "make_site", "save_vendor", "unslowed"]
+__all__ = [
+    "ASSET",
+    "MEASUREMENT",
+    "ORIGIN",
+    "PURPOSE",
+    "SimulatedSite",
+    "make_site",
+    "save_chip",
+    "save_vendor",
+    "unslowed",
+]
 
 ORIGIN = "demo.sealgate.example"
 ASSET = "tenants/acme/assets/llm-weights"
@@ -241,19 +251,18 @@ def save_vendor(made: SimulatedSite) -> None:
     """Writes what the broker's and the node's own processes need: throwaway keys and certificates."""
     folder = made.directory / "vendor"
     folder.mkdir(mode=0o700)
-    vcek, ask, ark = made.chip.certificates
-    pem = made.chip.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    files = {
-        "ark.der": ark,
-        "ask.der": ask,
-        "vcek.der": vcek,
-        "vcek.key": pem,
-        "amd.crl": made.vendor.crl(),
-        "chip_id.bin": made.chip.chip_id,
-        "server.key": made.server.key,
-        "server.pem": made.server.certificate,
-        "people_ca.pem": made.people_ca.pem,
-    }
+    save_chip(folder, made.chip)
+    _private(folder / "amd.crl", made.vendor.crl())
+    _private(folder / "server.key", made.server.key)
+    _private(folder / "server.pem", made.server.certificate)
+    _private(folder / "people_ca.pem", made.people_ca.pem)
+
+
+def save_chip(folder: Path, chip: amd.Chip) -> None:
+    """Writes what a node's own process needs to be that chip."""
+    vcek, ask, ark = chip.certificates
+    pem = chip.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    files = {"ark.der": ark, "ask.der": ask, "vcek.der": vcek, "vcek.key": pem, "chip_id.bin": chip.chip_id}
     for name, data in files.items():
         _private(folder / name, data)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from attest.errors import Malformed
 from kbs.model.refusal import Refused, Unavailable
 from kbs.rpc.handler import Call, _guarded
 from kbs.store.errors import StoreUnavailable
@@ -50,3 +51,22 @@ async def test_the_cause_is_the_operators(
     lines = ["ReleaseKeys was answered with LOG_UNAVAILABLE: COMMIT failed: disk is full"] if logged else []
     assert [record.getMessage() for record in caplog.records] == lines
     assert "disk" not in str(told.value) + str(context.metadata)
+
+
+async def test_what_is_missing_to_judge_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """Any caller can bring it about, as often as they like; the operator is to mend it."""
+    failed = ["CRL_EXPIRED", "CRL_EXPIRED", "CRL_MISSING", "REPORT_DATA_MISMATCH"]
+    checks = iter(failed)
+
+    async def method(_data: bytes, _call: Call) -> bytes:
+        raise Malformed(next(checks), "crls", expected="a list", got="none")
+
+    handle, context = _guarded("ReleaseKeys", method), Context()
+    with caplog.at_level(logging.ERROR, "sealgate.rpc"):
+        for _ in failed:
+            with pytest.raises(Aborted):
+                await handle(b"", cast("Any", context))
+    said = [record.getMessage().partition(": crls")[0] for record in caplog.records]
+    assert said == [
+        f"ReleaseKeys was answered with COLLATERAL_UNAVAILABLE: {c}" for c in ("CRL_EXPIRED", "CRL_MISSING")
+    ]

@@ -71,12 +71,33 @@ def test_neither_codes_nor_names_are_kept(made: Made) -> None:
         assert text.upper().encode() not in kept
 
 
+def test_codes_in_files_are_nowhere_else(tmp_path: Path, hands: Hands, capsys: pytest.CaptureFixture[str]) -> None:
+    config = configure(tmp_path)
+    codes = tmp_path / "codes"
+    arguments = ("init", "--config", str(config), "--founder", "alice:operator", "--no-root-backup", "--codes")
+    assert hands.run(*arguments, str(codes))[0] == 2  # no such directory: nothing was made
+    codes.mkdir()
+    (codes / "alice.code").write_text("of somebody")
+    assert hands.run(*arguments, str(codes))[0] == 2
+    assert not (tmp_path / "site").exists()
+    (codes / "alice.code").unlink()
+    told = hands.json(*arguments, str(codes))
+    [alice] = told["founders"]
+    file = codes / "alice.code"
+    assert alice.keys() == {"name", "principal", "code_file"}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    code = file.read_text().strip()
+    assert re.fullmatch(r"([a-z2-7]{4}-){7}[a-z2-7]{4}", code)
+    assert code not in json.dumps(told) + capsys.readouterr().err
+
+
 # name: (arguments after init --config FILE, what is said)
 REFUSED = {
     "no founder": ([], "--founder"),
     "no role": (["--founder", "alice"], "roles auditor and operator"),
     "a role that is none": (["--founder", "alice:root"], "roles auditor and operator"),
     "twice the same": (["--founder", "a:auditor", "--founder", "a:operator"], "named twice"),
+    "a name that is a path": (["--founder", "a/b:auditor", "--codes", "."], "cannot make a file name"),
     "no recovery keys": (["--founder", "a:auditor"], "names no recovery keys"),
 }
 
