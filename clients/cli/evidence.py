@@ -28,7 +28,8 @@ _VERIFY = """The chain must end in a root of the vendor's that is built in, what
 --crl revocation is shown as not checked; without --report-data (nvidia: --nonce) the evidence may be a replay, which is
 shown too. With --rim, measurements that differ from the manifests refuse the evidence. Of tdx and sgx the lists of
 --collateral are required, and a TCB status that is not accepted refuses; what else a default profile would find is said
-apart.
+apart. With --ccel the event log has to add up to the RTMRs. Under Azure's paravisor (azure-snp, azure-tdx) freshness is
+the vTPM quote's nonce: --nonce, or --report-data, of which it is the SHA-256.
 
 examples:
   sealgate evidence verify --type snp --evidence report.bin --certs vcek.der cert_chain.pem --crl milan.crl
@@ -36,6 +37,8 @@ examples:
   sealgate evidence verify --type tdx --evidence quote.bin --collateral intel.json --accept-status OutOfDate
   sealgate evidence verify --type nvidia --evidence gpu.txt --chain chain.pem --rim driver.xml vbios.xml --nonce 931d...
   sealgate evidence verify --type nvidia --evidence gpus.json --crl l1-root.crl l2-gh100.crl
+  sealgate evidence verify --type tdx --evidence quote.bin --collateral intel.json --ccel ccel.bin
+  sealgate evidence verify --type azure-snp --evidence evidence.json --certs cert_chain.pem --nonce 6368616c...
 
 exit codes:
   0 authentic   2 usage   4 refused"""
@@ -44,10 +47,12 @@ _SHOW = """Nothing is verified: this only says what the bytes claim.
 example:
   sealgate evidence show --type snp --evidence report.bin
   sealgate evidence show --type tdx --evidence quote.hex
-  sealgate evidence show --type nvidia --evidence gpus.json"""
+  sealgate evidence show --type nvidia --evidence gpus.json
+  sealgate evidence show --type azure-tdx --evidence evidence.json"""
 _EVIDENCE_HELP = (
     "a report, a report with certificate table, JSON of Confidential Containers, or any of them in hex; "
-    "tdx, sgx: a quote, also in hex; nvidia: a report or JSON of NVIDIA's SDK, its remote service or CoCo"
+    "tdx, sgx: a quote, also in hex; nvidia: a report or JSON of NVIDIA's SDK, its remote service or CoCo; "
+    "azure-snp, azure-tdx: JSON of CoCo"
 )
 
 
@@ -62,11 +67,14 @@ def register(subparsers: Any) -> None:
     verify.add_argument("--crl", **files, help="revocation lists of the root, PEM or DER; may be repeated")
     verify.add_argument("--rim", **files, help="nvidia: manifests (RIMs), as NVIDIA publishes them; may be repeated")
     verify.add_argument("--ocsp", **files, help="nvidia: OCSP responses, DER; may be repeated")
-    verify.add_argument("--collateral", **files, help="tdx, sgx: Intel's documents, JSON of QuoteCollateral")
+    verify.add_argument("--collateral", **files, help="tdx, sgx, azure-tdx: Intel's documents, JSON of QuoteCollateral")
+    verify.add_argument("--ccel", type=Path, metavar="FILE", help="tdx: the event log (CCEL, or dstack's JSON)")
     verify.add_argument(
         "--accept-status", metavar="STATUS,...", help="tdx, sgx: TCB statuses to accept, or any (default: UpToDate)"
     )
-    verify.add_argument("--nonce", metavar="HEX", help="nvidia: the 32 bytes that each report has to be made for")
+    verify.add_argument(
+        "--nonce", metavar="HEX", help="nvidia: the 32 bytes of each report; azure: extraData of the quote"
+    )
     verify.add_argument("--report-data", metavar="HEX", help="the 64 bytes that REPORT_DATA has to be")
     verify.add_argument("--at", metavar="RFC3339", help="judge validity at this time (default: now)")
     verify.set_defaults(run=_verify)
@@ -78,7 +86,10 @@ def _action(actions: Any, name: str, summary: str, epilog: str) -> Any:
         name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--type", choices=["snp", "tdx", "sgx", "nvidia"], required=True, help="the kind of TEE or device"
+        "--type",
+        choices=["snp", "tdx", "sgx", "nvidia", "azure-snp", "azure-tdx"],
+        required=True,
+        help="the kind of TEE or device",
     )
     parser.add_argument("--evidence", type=Path, required=True, metavar="FILE", help=_EVIDENCE_HELP)
     parser.add_argument("--chain", type=Path, metavar="FILE", help="nvidia: the device's certificate chain, PEM")
@@ -88,8 +99,13 @@ def _action(actions: Any, name: str, summary: str, epilog: str) -> Any:
 
 def _verify(args: argparse.Namespace, doors: Doors) -> int:
     if args.type in ("tdx", "sgx"):
-        _check_options(args, "chain", "rim", "ocsp", "nonce", "certs", "crl")
+        _check_options(args, "chain", "rim", "ocsp", "nonce", "certs", "crl", *(["ccel"] if args.type == "sgx" else []))
         return int(importlib.import_module("clients.cli.evidence_intel").verify(args, doors))
+    _check_options(args, "ccel")
+    if args.type.startswith("azure-"):
+        others = ("certs", "crl") if args.type == "azure-tdx" else ("collateral",)
+        _check_options(args, "chain", "rim", "ocsp", "accept_status", *others)
+        return int(importlib.import_module("clients.cli.evidence_azure").verify(args, doors))
     _check_options(args, "collateral", "accept_status")
     if args.type == "nvidia":
         return int(importlib.import_module("clients.cli.evidence_nvidia").verify(args, doors))
@@ -132,6 +148,8 @@ def _show(args: argparse.Namespace, doors: Doors) -> int:
     if args.type == "nvidia":
         return int(importlib.import_module("clients.cli.evidence_nvidia").show(args, doors))
     _check_options(args, "chain")
+    if args.type.startswith("azure-"):
+        return int(importlib.import_module("clients.cli.evidence_azure").show(args, doors))
     if args.type in ("tdx", "sgx"):
         return int(importlib.import_module("clients.cli.evidence_intel").show(args, doors))
     from attest.errors import AttestError  # noqa: PLC0415

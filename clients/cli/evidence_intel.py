@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from clients.errors import Usage
 if TYPE_CHECKING:
     from attest.finding import Finding
     from attest.tdx.claims import PckIdentity, SgxClaims, TcbStatus, TcbVerdict, TdxClaims
+    from attest.tdx.events import Event
     from attest.tdx.quote import Quote
     from attest.tdx.verify import Authentic
     from clients.cli.main import Doors
@@ -31,6 +32,7 @@ _QUIET = (
     "findings",
     "default_profile",
     "tcb",
+    "events",
     "check",
     "path",
     "expected",
@@ -45,6 +47,8 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
     """
     from attest.anchors import BUILT_IN  # noqa: PLC0415
     from attest.errors import AttestError, Malformed, NotBound  # noqa: PLC0415
+    from attest.tdx.claims import TdxClaims  # noqa: PLC0415
+    from attest.tdx.eventlog import verify_event_log  # noqa: PLC0415
     from attest.tdx.shapes import read_collateral, read_quote  # noqa: PLC0415
     from attest.tdx.verify import verify_quote  # noqa: PLC0415
 
@@ -54,6 +58,8 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
     now = doors.now if args.at is None else read_time(args.at)
     wanted = None if args.report_data is None else read_hex(args.report_data, "--report-data")
     quote, files = read_file(args.evidence), [read_file(path) for path in args.collateral]
+    log = None if args.ccel is None else read_file(args.ccel)
+    events: tuple[Event, ...] = ()
     try:
         collateral = [read_collateral(data) for data in files]
         found = verify_quote(read_quote(quote), collateral, BUILT_IN, now=now, revocation_required=True)
@@ -62,9 +68,11 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
             raise Malformed("TEE_TYPE", "quote.header.tee_type", expected=args.type, got=_type_of(claims))
         if wanted is not None and wanted != claims.report_data:
             raise NotBound("REPORT_DATA_MISMATCH", "report.report_data", expected=wanted, got=claims.report_data)
+        if log is not None and isinstance(claims, TdxClaims):
+            events = verify_event_log(log, claims.rtmrs)
     except AttestError as error:
         return refused(error, args.json)
-    document = _authentic(found, now, bound=wanted is not None)
+    document = _authentic(found, now, bound=wanted is not None) | ({} if log is None else {"events": _events(events)})
     fine = claims.tcb_verdict.status in accepted
     if not fine:
         expected = ", ".join(status.name for status in sorted(accepted))
@@ -86,6 +94,14 @@ def show(args: argparse.Namespace, _doors: Doors) -> int:
         return refused(error, args.json)
     print(json.dumps(document) if args.json else "\n".join(["not verified", *_lines(document, ("verdict",))]))
     return 0
+
+
+def _events(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Each extension; `proven` says that the text is what was measured, and not what the log says of it."""
+    return [
+        {"rtmr": each.register, "digest": each.digest.hex(), "text": each.text, "proven": each.proven}
+        for each in events
+    ]
 
 
 def _statuses(text: str | None) -> frozenset[TcbStatus]:
@@ -236,6 +252,9 @@ def _authentic_lines(document: Mapping[str, Any]) -> list[str]:
     for name, part in document["tcb"]["parts"].items():
         advisories = f"; {', '.join(part['advisory_ids'])}" if part["advisory_ids"] else ""
         lines.append(f"  tcb {name:<16} {part['status']} of {part['tcb_date'][:10]}{advisories}")
+    for event in document.get("events", ()):
+        told = event["text"] + ("" if event["proven"] else ", as the log says")
+        lines.append(f"  rtmr{event['rtmr']} {event['digest'][:16]}… {told}")
     for finding in document["findings"]:
         skipped = finding["outcome"] == "skipped"
         lines.append(f"  {'skip' if skipped else 'ok  '} {finding['check']}" + f"  {finding['got']}" * skipped)
