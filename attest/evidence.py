@@ -9,6 +9,7 @@ __all__ = [
     "Collateral",
     "CpuEvidence",
     "DeviceEvidence",
+    "HardwareEvidence",
     "SnpEvidence",
     "TdxCollateral",
     "TdxEvidence",
@@ -48,7 +49,8 @@ class AzureEvidence:
     td_quote: bytes = b""
 
 
-CpuEvidence = SnpEvidence | TdxEvidence
+HardwareEvidence = SnpEvidence | TdxEvidence
+CpuEvidence = HardwareEvidence | AzureEvidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

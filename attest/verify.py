@@ -13,7 +13,7 @@ from typing import Literal
 
 from attest.anchors import Anchors
 from attest.errors import Malformed, NotBound
-from attest.evidence import AzureEvidence, Collateral, CpuEvidence
+from attest.evidence import Collateral, CpuEvidence
 from attest.finding import Finding, Outcome
 from attest.profile import Claims
 from attest.proven import VERIFIERS, Given, Kept, Proven
@@ -42,7 +42,7 @@ class Inspected:
 
 
 def verify(
-    evidence: CpuEvidence | AzureEvidence,
+    evidence: CpuEvidence,
     collateral: Collateral,
     anchors: Anchors,
     *,
@@ -64,7 +64,7 @@ def verify(
 
 
 def inspect_without_binding(
-    evidence: CpuEvidence | AzureEvidence,
+    evidence: CpuEvidence,
     collateral: Collateral,
     anchors: Anchors,
     *,
@@ -127,7 +127,7 @@ def _check_report_data(claims: Claims, expected: bytes) -> Finding:
 
 
 def _authenticate(
-    evidence: CpuEvidence | AzureEvidence,
+    evidence: CpuEvidence,
     collateral: Collateral,
     anchors: Anchors,
     now: datetime,

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attest.anchors import Anchors
 from attest.azure.claims import ParavisorClaims
-from attest.azure.hcl import HclReport, check_variable_data
+from attest.azure.hcl import SNP, HclReport, check_variable_data, parse_hcl
 from attest.errors import Malformed, NotBound
-from attest.evidence import AzureEvidence, Collateral, SnpEvidence
+from attest.evidence import AzureEvidence, Collateral, CpuEvidence, HardwareEvidence, SnpEvidence, TdxEvidence
 from attest.finding import Finding, Outcome
 from attest.snp.certs import VerifiedChain
 from attest.snp.crl import VerifiedCrl
@@ -30,7 +30,7 @@ from attest.tdx.verify import Authentic as AuthenticQuote
 from attest.tdx.verify import verify_quote
 from attest.tpm import verify_tpm_quote
 
-__all__ = ["VOUCHED", "paravisor_claims", "verify_azure_snp", "verify_azure_tdx"]
+__all__ = ["VOUCHED", "hardware_of", "paravisor_claims", "presented", "verify_azure_snp", "verify_azure_tdx"]
 
 _TDREPORT_DATA = slice(0x80, 0xC0)
 
@@ -96,6 +96,34 @@ def verify_azure_tdx(
     if inside != found.claims.report_data:
         raise NotBound("AZ_BINDING", "hcl.hardware.report_data", expected=found.claims.report_data, got=inside)
     return found, found.claims
+
+
+def presented(evidence: CpuEvidence, bound: bytes) -> tuple[HardwareEvidence, bytes]:
+    """The hardware's own evidence, and what its REPORT_DATA has to be for the 64 bytes `bound`.
+
+    Under a paravisor that was fixed at boot; all that can be seen without an endorsement is then looked at first: the
+    HCL report, the variable data's digest, the vTPM's quote and its nonce. Raises AttestError. The key is nobody's yet.
+    """
+    if not isinstance(evidence, AzureEvidence):
+        return evidence, bound
+    hcl = parse_hcl(evidence.hcl_report)
+    expected = hashlib.sha256(hcl.variable_data).digest() + bytes(32)
+    nonce = hashlib.sha256(bound).digest()
+    found = paravisor_claims(hcl, evidence).nonce
+    if found != nonce:
+        raise NotBound("TPM_NONCE", "tpm.quote.extraData", expected=nonce, got=found)
+    return _hardware(hcl, evidence), expected
+
+
+def hardware_of(evidence: CpuEvidence) -> HardwareEvidence:
+    """The hardware's own evidence, which is what collateral is for. Raises Malformed AZ_HCL_FORMAT."""
+    return _hardware(parse_hcl(evidence.hcl_report), evidence) if isinstance(evidence, AzureEvidence) else evidence
+
+
+def _hardware(hcl: HclReport, evidence: AzureEvidence) -> HardwareEvidence:
+    if hcl.kind == SNP:
+        return SnpEvidence(report=hcl.hardware, certificates=evidence.certificates)
+    return TdxEvidence(quote=evidence.td_quote)
 
 
 def paravisor_claims(hcl: HclReport, evidence: AzureEvidence) -> ParavisorClaims:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sealgate.v1.attestation_pb2 import Attestation, HpkeSuite, SnpEvidence, TdxEvidence
+from sealgate.v1.attestation_pb2 import Attestation, AzureEvidence, HpkeSuite, SnpEvidence, TdxEvidence
 
 from attest import binding
 from attest import evidence as attest_evidence
@@ -49,6 +49,17 @@ def attested(tee: Tee, challenge: bytes, request: binding.Request, holder_key: b
     evidence = tee.collect(bound)
     if isinstance(evidence, attest_evidence.TdxEvidence):
         message.tdx.CopyFrom(TdxEvidence(quote=evidence.quote, event_log=evidence.event_log))
+    elif isinstance(evidence, attest_evidence.AzureEvidence):
+        message.azure.CopyFrom(
+            AzureEvidence(
+                hcl_report=evidence.hcl_report,
+                tpm_quote=evidence.tpm_quote,
+                tpm_signature=evidence.tpm_signature,
+                pcrs=evidence.pcrs,
+                certificates=evidence.certificates,
+                td_quote=evidence.td_quote,
+            )
+        )
     else:
         message.snp.CopyFrom(SnpEvidence(report=evidence.report, certificates=evidence.certificates))
     return Attested(message=message, bound=bound, recipient=recipient)

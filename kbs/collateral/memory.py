@@ -6,7 +6,7 @@ import hashlib
 from collections import OrderedDict
 from dataclasses import replace
 
-from attest.evidence import Collateral, CpuEvidence, SnpEvidence, TdxCollateral
+from attest.evidence import Collateral, HardwareEvidence, SnpEvidence, TdxCollateral
 from attest.gpu.rim import VerifiedRim
 from attest.gpu.status import VerifiedStatus
 from attest.gpu.verify import KeptDevices
@@ -34,7 +34,7 @@ class Memory:
         self._stored: OrderedDict[bytes, None] = OrderedDict()
         self._families: OrderedDict[TdxCollateral, VerifiedCollateral] = OrderedDict()
 
-    def recall(self, evidence: CpuEvidence) -> Gathered | None:
+    def recall(self, evidence: HardwareEvidence) -> Gathered | None:
         """What evidence that needs the same was verified with."""
         return self._remembered.get(key_of(evidence))
 
@@ -44,7 +44,7 @@ class Memory:
             return None
         return Kept(devices=KeptDevices(rims=dict(self._rims), statuses=dict(self._statuses)))
 
-    def remember(self, evidence: CpuEvidence, gathered: Gathered) -> bool:
+    def remember(self, evidence: HardwareEvidence, gathered: Gathered) -> bool:
         """Keeps what evidence was verified with, and whether any of it was verified for the first time."""
         key = key_of(evidence)
         old = self._remembered.get(key)
@@ -65,7 +65,7 @@ class Memory:
         families = tuple(self._families[each] for each in collateral.tdx if each in self._families)
         return replace(kept or Kept(), tdx=families) if families else kept
 
-    def used(self, evidence: CpuEvidence, kept: Kept) -> Used:
+    def used(self, evidence: HardwareEvidence, kept: Kept) -> Used:
         """The document of what a verification rested on, besides the evidence itself."""
         brought = set(evidence.certificates) if isinstance(evidence, SnpEvidence) else set()
         certificates = [link.der for chain in kept.chains for link in chain.links if link.der not in brought]
@@ -86,7 +86,7 @@ class Memory:
         _keep(self._stored, digest, None, _DESCRIBED)
 
 
-def key_of(evidence: CpuEvidence) -> bytes:
+def key_of(evidence: HardwareEvidence) -> bytes:
     """Evidence that needs the same collateral has the same key.
 
     SNP: the certificates, and REPORTED_TCB, CPUID and CHIP_ID. TDX: the PCK chain, behind what differs from quote to

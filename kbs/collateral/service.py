@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from attest.errors import AttestError, Malformed
-from attest.evidence import Collateral, CpuEvidence
+from attest.evidence import Collateral, HardwareEvidence
 from attest.verify import Kept
 from kbs.collateral.errors import CollateralError
 from kbs.collateral.library import Library, Order
@@ -78,7 +78,7 @@ class CollateralService:
         """What lay ready when the broker started, as a document with its pieces."""
         return self._shelf.ready()
 
-    def at_hand(self, evidence: CpuEvidence, now: int) -> Gathered:
+    def at_hand(self, evidence: HardwareEvidence, now: int) -> Gathered:
         """What there is without a fetch, with what was verified of it before."""
         found = self._memory.recall(evidence)
         if found is not None and found.generation == self._library.generation and now < found.until:
@@ -90,7 +90,7 @@ class CollateralService:
         return self._assemble(vendor, pieces, found.kept if found else self._memory.shared())
 
     async def gather(
-        self, evidence: CpuEvidence, failure: AttestError, *, report_data: bytes, now: int
+        self, evidence: HardwareEvidence, failure: AttestError, *, report_data: bytes, now: int
     ) -> Gathered | None:
         """What verification missed, fetched; None if `failure` is nothing that collateral could cure.
 
@@ -106,7 +106,7 @@ class CollateralService:
             raise Unavailable("COLLATERAL_UNAVAILABLE", retry_after=error.retry_after) from error
         return self._assemble(vendor, pieces, None)
 
-    def keep(self, evidence: CpuEvidence, gathered: Gathered, kept: Kept) -> Used:
+    def keep(self, evidence: HardwareEvidence, gathered: Gathered, kept: Kept) -> Used:
         """Remembers what was verified, for the next time, and says what that rested on."""
         vendor = self._vendors.get(type(evidence))
         if self._memory.remember(evidence, replace(gathered, kept=kept)) and vendor is not None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from attest.errors import AttestError
-from attest.evidence import Collateral, CpuEvidence, read_certificates
+from attest.evidence import Collateral, HardwareEvidence, read_certificates
 from attest.verify import Kept
 from kbs.collateral.memory import Memory
 from kbs.model.collateral import Gathered, Used, describe
@@ -55,19 +55,19 @@ class Shelf:
         lying = self.collateral
         return describe(certificates=lying.certificates, crls=lying.crls, ocsp=lying.ocsp, rims=lying.rims)
 
-    def at_hand(self, evidence: CpuEvidence, now: int) -> Gathered:
+    def at_hand(self, evidence: HardwareEvidence, now: int) -> Gathered:
         """What there is, with what was verified of it before."""
         del now
         return self._memory.recall(evidence) or Gathered(collateral=self.collateral, kept=self._memory.shared())
 
     async def gather(
-        self, evidence: CpuEvidence, failure: AttestError, *, report_data: bytes, now: int
+        self, evidence: HardwareEvidence, failure: AttestError, *, report_data: bytes, now: int
     ) -> Gathered | None:
         """None: there is nothing besides what is at hand."""
         del evidence, failure, report_data, now
         return None
 
-    def keep(self, evidence: CpuEvidence, gathered: Gathered, kept: Kept) -> Used:
+    def keep(self, evidence: HardwareEvidence, gathered: Gathered, kept: Kept) -> Used:
         """Remembers what was verified, for the next time, and says what that rested on."""
         self._memory.remember(evidence, replace(gathered, kept=kept))
         return self._memory.used(evidence, kept)

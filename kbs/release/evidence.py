@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from attest import binding
+from attest.azure.verify import presented
 from attest.binding import bind
 from attest.devices import check_presented, verify_devices, why_unbound, with_devices
 from attest.errors import AttestError, NotBound
-from attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence
+from attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence, TdxEvidence
 from attest.gpu.verify import AuthenticDevice, keep
 from attest.profile import Claims, bound_init_data
 from attest.verify import Verified, verify
@@ -55,16 +56,18 @@ async def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
 async def _verify(ask: Ask, broker: Broker, request: bytes, bound: bytes, now: int) -> tuple[Claims, Used]:
     """With what is at hand; only if that lacks something, and nothing else is wrong, with what can be fetched."""
 
+    hardware, report_data = presented(ask.evidence, bound)
+
     async def under(gathered: Gathered) -> tuple[Claims, Used]:
         verified = _verify_cpu(ask, gathered, broker, request, bound, now)
         devices = await _verify_devices(ask, gathered, broker, now)
         kept = replace(verified.kept, devices=keep(devices))
-        return with_devices(verified.claims, devices), broker.collateral.keep(ask.evidence, gathered, kept)
+        return with_devices(verified.claims, devices), broker.collateral.keep(hardware, gathered, kept)
 
     try:
-        return await under(broker.collateral.at_hand(ask.evidence, now))
+        return await under(broker.collateral.at_hand(hardware, now))
     except AttestError as error:
-        more = await broker.collateral.gather(ask.evidence, error, report_data=bound, now=now)
+        more = await broker.collateral.gather(hardware, error, report_data=report_data, now=now)
         if more is None:
             raise
     return await under(more)
@@ -108,8 +111,12 @@ def _encoded(evidence: CpuEvidence, init_data: bytes, devices: Sequence[DeviceEv
     """The preimage of `evidence_digest`: the CPU's evidence, around which that of the devices lies if there are any."""
     if isinstance(evidence, SnpEvidence):
         cpu = bind("sealgate/v1/evidence", "snp", evidence.report, list(evidence.certificates), init_data)
-    else:
+    elif isinstance(evidence, TdxEvidence):
         cpu = bind("sealgate/v1/evidence-tdx", evidence.quote, evidence.event_log, init_data)
+    else:
+        quote = evidence.tpm_quote, evidence.tpm_signature, list(evidence.pcrs)
+        hardware = list(evidence.certificates), evidence.td_quote
+        cpu = bind("sealgate/v1/evidence-azure", evidence.hcl_report, *quote, *hardware, init_data)
     if not devices:
         return cpu
     fields = [field for device in devices for field in (device.kind, device.report, device.chain)]

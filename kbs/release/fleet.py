@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from attest.binding import bind
 from attest.errors import AttestError
-from attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence, TdxEvidence
+from attest.evidence import AzureEvidence, CpuEvidence, DeviceEvidence, SnpEvidence, TdxEvidence
 from attest.tlog.entry import parse_leaf
 from kbs.model.log import LogHead
 from kbs.release.preflight import Seen
@@ -117,6 +117,14 @@ def _decode_cpu(items: _Items) -> tuple[CpuEvidence, bytes] | None:
     if domain == b"sealgate/v1/evidence-tdx":
         quote, event_log = items.take(), items.take()
         return TdxEvidence(quote=quote, event_log=event_log), items.take()
+    if domain == b"sealgate/v1/evidence-azure":
+        hcl_report, tpm_quote, signature = (items.take() for _ in range(3))
+        pcrs, certificates = (tuple(items.take() for _ in range(items.count())) for _ in range(2))
+        evidence = AzureEvidence(
+            hcl_report=hcl_report, tpm_quote=tpm_quote, tpm_signature=signature, pcrs=pcrs, certificates=certificates,
+            td_quote=items.take(),
+        )  # fmt: skip
+        return evidence, items.take()
     return None
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
+from attest.azure.verify import hardware_of
 from kbs.release.fleet import Fleet
 from kbs.release.port import Broker
 from kbs.release.preflight import Forecast, forecast, refusals_of
@@ -34,7 +35,7 @@ async def foresee(
     await fleet.follow()
     now, snapshot, found = broker.clock(), broker.catalogue.current(), []
     for seen in fleet.seen(tenants):
-        gathered = broker.collateral.at_hand(seen.evidence, now)
+        gathered = broker.collateral.at_hand(hardware_of(seen.evidence), now)
         found.append((seen, refusals_of(seen, gathered, broker.anchors, snapshot, now=now, at=at)))
         await asyncio.sleep(0)
     return forecast(found, ends, at=at)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from attest.anchors import Anchors
 from attest.errors import AttestError
-from attest.evidence import CpuEvidence
+from attest.evidence import HardwareEvidence
 from attest.verify import Kept
 from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.results import ResultSigner
@@ -70,18 +70,18 @@ class Collaterals(Protocol):
     def ready(self) -> Used:
         """What lay ready when the broker started."""
 
-    def at_hand(self, evidence: CpuEvidence, now: int) -> Gathered:
+    def at_hand(self, evidence: HardwareEvidence, now: int) -> Gathered:
         """What there is without a fetch, with what was verified of it before."""
 
     async def gather(
-        self, evidence: CpuEvidence, failure: AttestError, *, report_data: bytes, now: int
+        self, evidence: HardwareEvidence, failure: AttestError, *, report_data: bytes, now: int
     ) -> Gathered | None:
         """What verification missed, fetched; None if `failure` is nothing that collateral could cure.
 
         Raises AttestError for evidence that fails a check that needs no collateral, and Unavailable.
         """
 
-    def keep(self, evidence: CpuEvidence, gathered: Gathered, kept: Kept) -> Used:
+    def keep(self, evidence: HardwareEvidence, gathered: Gathered, kept: Kept) -> Used:
         """Remembers what was verified with what, and says what that rested on."""
 
     def stored(self, used: Used) -> None:

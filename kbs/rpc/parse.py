@@ -9,9 +9,11 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from sealgate.v1.attestation_pb2 import Attestation
+from sealgate.v1.attestation_pb2 import AzureEvidence as AzureMessage
 from sealgate.v1.key_release_pb2 import ReleaseKeysRequest, RenewLeaseRequest
 
-from attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence, TdxEvidence
+from attest.evidence import AzureEvidence, CpuEvidence, DeviceEvidence, SnpEvidence, TdxEvidence
+from attest.tpm import PCRS
 from kbs.model.names import PURPOSE, AssetName, InvalidName
 from kbs.model.refusal import Refused
 from kbs.model.release import Ask
@@ -114,11 +116,26 @@ def _audience(text: str) -> str:
 def _cpu(evidence: Attestation) -> CpuEvidence:
     kind = evidence.WhichOneof("cpu")
     if kind is None:
-        raise _bad("attestation.cpu", "exactly one evidence of the CPU's TEE: snp or tdx", "none")
+        raise _bad("attestation.cpu", "exactly one evidence of the CPU's TEE: snp, tdx or azure", "none")
     if kind == "tdx":
         return TdxEvidence(quote=evidence.tdx.quote, event_log=evidence.tdx.event_log)
+    if kind == "azure":
+        return _azure(evidence.azure)
     _most("attestation.snp.certificates", len(evidence.snp.certificates), _MAX_CERTIFICATES, "certificates")
     return SnpEvidence(report=evidence.snp.report, certificates=tuple(evidence.snp.certificates))
+
+
+def _azure(azure: AzureMessage) -> AzureEvidence:
+    _most("attestation.azure.certificates", len(azure.certificates), _MAX_CERTIFICATES, "certificates")
+    _most("attestation.azure.pcrs", len(azure.pcrs), PCRS, "PCRs")
+    return AzureEvidence(
+        hcl_report=azure.hcl_report,
+        tpm_quote=azure.tpm_quote,
+        tpm_signature=azure.tpm_signature,
+        pcrs=tuple(azure.pcrs),
+        certificates=tuple(azure.certificates),
+        td_quote=azure.td_quote,
+    )
 
 
 def _names(message: ReleaseKeysRequest | RenewLeaseRequest) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from attest.evidence import CpuEvidence, SnpEvidence
+from attest.evidence import HardwareEvidence, SnpEvidence
 from tests.kbs.collateral.built import DATA, NOW, VENDOR, built
 from tests.makers import intel
 from tests.makers.kds import FakeKds
@@ -50,7 +50,7 @@ def _late(vendor: FakeKds | FakePcs) -> Callable[..., Answer]:
     return handle
 
 
-async def _storm(vendor: FakeKds | FakePcs, evidence: list[CpuEvidence]) -> Result:
+async def _storm(vendor: FakeKds | FakePcs, evidence: list[HardwareEvidence]) -> Result:
     threads = threading.active_count()
     with tempfile.TemporaryDirectory() as name:
         async with VendorServer(_late(vendor)) as server:
@@ -76,7 +76,7 @@ def _chips(_long: bool) -> Result:
 
 def _family(_long: bool) -> Result:
     vendor = intel.mint(now=NOW)
-    fleet: list[CpuEvidence] = [vendor.platform(number=number).evidence(DATA) for number in range(50)]
+    fleet: list[HardwareEvidence] = [vendor.platform(number=number).evidence(DATA) for number in range(50)]
     return asyncio.run(_storm(FakePcs(vendor), fleet))
 
 

@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealgate/v1/attestation.proto\x12\x0bsealgate.v1\"3\n\x0bSnpEvidence\x12\x0e\n\x06report\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\"/\n\x0bTdxEvidence\x12\r\n\x05quote\x18\x01 \x01(\x0c\x12\x11\n\tevent_log\x18\x02 \x01(\x0c\"=\n\x0e\x44\x65viceEvidence\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06report\x18\x02 \x01(\x0c\x12\r\n\x05\x63hain\x18\x03 \x01(\x0c\"\x8c\x02\n\x0b\x41ttestation\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\x12%\n\x05suite\x18\x02 \x01(\x0e\x32\x16.sealgate.v1.HpkeSuite\x12\x15\n\rrecipient_key\x18\x03 \x01(\x0c\x12\x12\n\nholder_key\x18\x04 \x01(\x0c\x12\'\n\x03snp\x18\x05 \x01(\x0b\x32\x18.sealgate.v1.SnpEvidenceH\x00\x12\'\n\x03tdx\x18\x06 \x01(\x0b\x32\x18.sealgate.v1.TdxEvidenceH\x00\x12,\n\x07\x64\x65vices\x18\x10 \x03(\x0b\x32\x1b.sealgate.v1.DeviceEvidence\x12\x11\n\tinit_data\x18\x11 \x01(\x0c\x42\x05\n\x03\x63pu*s\n\tHpkeSuite\x12\x1a\n\x16HPKE_SUITE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aHPKE_SUITE_MLKEM768_X25519\x10\x01\x12\x15\n\x11HPKE_SUITE_X25519\x10\x02\x12\x13\n\x0fHPKE_SUITE_P384\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealgate/v1/attestation.proto\x12\x0bsealgate.v1\"3\n\x0bSnpEvidence\x12\x0e\n\x06report\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x02 \x03(\x0c\"/\n\x0bTdxEvidence\x12\r\n\x05quote\x18\x01 \x01(\x0c\x12\x11\n\tevent_log\x18\x02 \x01(\x0c\"\x83\x01\n\rAzureEvidence\x12\x12\n\nhcl_report\x18\x01 \x01(\x0c\x12\x11\n\ttpm_quote\x18\x02 \x01(\x0c\x12\x15\n\rtpm_signature\x18\x03 \x01(\x0c\x12\x0c\n\x04pcrs\x18\x04 \x03(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x05 \x03(\x0c\x12\x10\n\x08td_quote\x18\x06 \x01(\x0c\"=\n\x0e\x44\x65viceEvidence\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06report\x18\x02 \x01(\x0c\x12\r\n\x05\x63hain\x18\x03 \x01(\x0c\"\xb9\x02\n\x0b\x41ttestation\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\x12%\n\x05suite\x18\x02 \x01(\x0e\x32\x16.sealgate.v1.HpkeSuite\x12\x15\n\rrecipient_key\x18\x03 \x01(\x0c\x12\x12\n\nholder_key\x18\x04 \x01(\x0c\x12\'\n\x03snp\x18\x05 \x01(\x0b\x32\x18.sealgate.v1.SnpEvidenceH\x00\x12\'\n\x03tdx\x18\x06 \x01(\x0b\x32\x18.sealgate.v1.TdxEvidenceH\x00\x12+\n\x05\x61zure\x18\x07 \x01(\x0b\x32\x1a.sealgate.v1.AzureEvidenceH\x00\x12,\n\x07\x64\x65vices\x18\x10 \x03(\x0b\x32\x1b.sealgate.v1.DeviceEvidence\x12\x11\n\tinit_data\x18\x11 \x01(\x0c\x42\x05\n\x03\x63pu*s\n\tHpkeSuite\x12\x1a\n\x16HPKE_SUITE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aHPKE_SUITE_MLKEM768_X25519\x10\x01\x12\x15\n\x11HPKE_SUITE_X25519\x10\x02\x12\x13\n\x0fHPKE_SUITE_P384\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealgate.v1.attestation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HPKESUITE']._serialized_start=482
-  _globals['_HPKESUITE']._serialized_end=597
+  _globals['_HPKESUITE']._serialized_start=661
+  _globals['_HPKESUITE']._serialized_end=776
   _globals['_SNPEVIDENCE']._serialized_start=46
   _globals['_SNPEVIDENCE']._serialized_end=97
   _globals['_TDXEVIDENCE']._serialized_start=99
   _globals['_TDXEVIDENCE']._serialized_end=146
-  _globals['_DEVICEEVIDENCE']._serialized_start=148
-  _globals['_DEVICEEVIDENCE']._serialized_end=209
-  _globals['_ATTESTATION']._serialized_start=212
-  _globals['_ATTESTATION']._serialized_end=480
+  _globals['_AZUREEVIDENCE']._serialized_start=149
+  _globals['_AZUREEVIDENCE']._serialized_end=280
+  _globals['_DEVICEEVIDENCE']._serialized_start=282
+  _globals['_DEVICEEVIDENCE']._serialized_end=343
+  _globals['_ATTESTATION']._serialized_start=346
+  _globals['_ATTESTATION']._serialized_end=659
 # @@protoc_insertion_point(module_scope)

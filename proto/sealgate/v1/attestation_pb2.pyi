@@ -102,6 +102,52 @@ class TdxEvidence(_message.Message):
 Global___TdxEvidence: _TypeAlias = TdxEvidence  # noqa: Y015
 
 @_typing.final
+class AzureEvidence(_message.Message):
+    """Evidence of a guest under Azure's paravisor, on SNP or TDX. Its binding is the nonce of the vTPM's quote."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HCL_REPORT_FIELD_NUMBER: _builtins.int
+    TPM_QUOTE_FIELD_NUMBER: _builtins.int
+    TPM_SIGNATURE_FIELD_NUMBER: _builtins.int
+    PCRS_FIELD_NUMBER: _builtins.int
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
+    TD_QUOTE_FIELD_NUMBER: _builtins.int
+    hcl_report: _builtins.bytes
+    """The HCL report (NV index 0x01400001), as read."""
+    tpm_quote: _builtins.bytes
+    """TPMS_ATTEST of a quote whose extraData is SHA-256 of the transcript's digest."""
+    tpm_signature: _builtins.bytes
+    """Its signature by HCLAkPub, RSASSA-PKCS1-v1_5 with SHA-256, without a header."""
+    td_quote: _builtins.bytes
+    """On TDX: the TD quote over the REPORTDATA of the TDREPORT in the HCL report."""
+    @_builtins.property
+    def pcrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """The PCRs that the quote selects, bank SHA-256, 32 bytes each, ascending."""
+
+    @_builtins.property
+    def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """On SNP: certificates that came along, DER, any order. Candidates, nothing more."""
+
+    def __init__(
+        self,
+        *,
+        hcl_report: _builtins.bytes = ...,
+        tpm_quote: _builtins.bytes = ...,
+        tpm_signature: _builtins.bytes = ...,
+        pcrs: _abc.Iterable[_builtins.bytes] | None = ...,
+        certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        td_quote: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "hcl_report", b"hcl_report", "pcrs", b"pcrs", "td_quote", b"td_quote", "tpm_quote", b"tpm_quote", "tpm_signature", b"tpm_signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AzureEvidence: _TypeAlias = AzureEvidence  # noqa: Y015
+
+@_typing.final
 class DeviceEvidence(_message.Message):
     """Evidence of one device, in the order in which the guest collected it."""
 
@@ -143,6 +189,7 @@ class Attestation(_message.Message):
     HOLDER_KEY_FIELD_NUMBER: _builtins.int
     SNP_FIELD_NUMBER: _builtins.int
     TDX_FIELD_NUMBER: _builtins.int
+    AZURE_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
     INIT_DATA_FIELD_NUMBER: _builtins.int
     challenge: _builtins.bytes
@@ -166,6 +213,10 @@ class Attestation(_message.Message):
         """Intel TDX."""
 
     @_builtins.property
+    def azure(self) -> Global___AzureEvidence:
+        """A paravisor of Azure's, on either."""
+
+    @_builtins.property
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceEvidence]:
         """Devices, whose digests are inside the CPU's report."""
 
@@ -178,14 +229,15 @@ class Attestation(_message.Message):
         holder_key: _builtins.bytes = ...,
         snp: Global___SnpEvidence | None = ...,
         tdx: Global___TdxEvidence | None = ...,
+        azure: Global___AzureEvidence | None = ...,
         devices: _abc.Iterable[Global___DeviceEvidence] | None = ...,
         init_data: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cpu", b"cpu", "snp", b"snp", "tdx", b"tdx"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["azure", b"azure", "cpu", b"cpu", "snp", b"snp", "tdx", b"tdx"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "cpu", b"cpu", "devices", b"devices", "holder_key", b"holder_key", "init_data", b"init_data", "recipient_key", b"recipient_key", "snp", b"snp", "suite", b"suite", "tdx", b"tdx"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["azure", b"azure", "challenge", b"challenge", "cpu", b"cpu", "devices", b"devices", "holder_key", b"holder_key", "init_data", b"init_data", "recipient_key", b"recipient_key", "snp", b"snp", "suite", b"suite", "tdx", b"tdx"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_cpu: _TypeAlias = _typing.Literal["snp", "tdx"]  # noqa: Y015
+    _WhichOneofReturnType_cpu: _TypeAlias = _typing.Literal["snp", "tdx", "azure"]  # noqa: Y015
     _WhichOneofArgType_cpu: _TypeAlias = _typing.Literal["cpu", b"cpu"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_cpu) -> _WhichOneofReturnType_cpu | None: ...
 

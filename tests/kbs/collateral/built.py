@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attest.anchors import Anchors
 from attest.errors import AttestError
-from attest.evidence import Collateral, CpuEvidence, SnpEvidence, TdxEvidence
+from attest.evidence import Collateral, HardwareEvidence, SnpEvidence, TdxEvidence
 from attest.verify import Verified, verify
 from kbs.collateral.budget import Budget
 from kbs.collateral.kds import Kds
@@ -62,7 +62,7 @@ class Built:
     anchors: Anchors
     chance: list[float] = field(default_factory=lambda: [0.0])
 
-    async def verify(self, evidence: CpuEvidence, report_data: bytes = DATA) -> tuple[Verified, Used]:
+    async def verify(self, evidence: HardwareEvidence, report_data: bytes = DATA) -> tuple[Verified, Used]:
         """As a release does it."""
         now = self.clock.now
 
