@@ -94,8 +94,8 @@ class LeaseReader(Protocol):
     def lease(self, lease_id: str) -> LeaseRecord | None:
         """The record, or None."""
 
-    def held(self, tenant: str, node: str, now: int) -> frozenset[str]:
-        """The assets that a node holds under leases that are active."""
+    def held(self, tenant: str, node: str, names: Sequence[str], now: int) -> frozenset[str]:
+        """Those of the assets that a node holds under leases that are active."""
 
 
 class Engine(Protocol):

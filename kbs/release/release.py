@@ -99,7 +99,7 @@ async def _judged(ask: Ask, authentic: Authentic, snapshot: Snapshot, broker: Br
         snapshot=snapshot,
         holder=holder,
         lease=lease,
-        held=broker.leases.held(holder.tenant, holder.node, now),
+        held=broker.leases.held(holder.tenant, holder.node, ask.names, now),
         entry_id=broker.random(16).hex(),
         now=now,
     )

@@ -36,7 +36,12 @@ _DEVICES = _sql(
 _HELD = _sql(
     select(s.lease_key.c.asset)
     .join(s.lease, s.lease.c.lease_id == s.lease_key.c.lease_id)
-    .where(s.lease.c.tenant == bindparam("tenant"), s.lease.c.node == bindparam("node"), _ACTIVE)
+    .where(
+        s.lease.c.tenant == bindparam("tenant"),
+        s.lease.c.node == bindparam("node"),
+        s.lease_key.c.asset == bindparam("asset"),
+        _ACTIVE,
+    )
 )
 _PAGE = (
     select(s.lease)
@@ -75,9 +80,12 @@ class Leases:
         rows = self._reader.rows(_ONE, lease_id=lease_id)
         return self._record(rows[0]) if rows else None
 
-    def held(self, tenant: str, node: str, now: int) -> frozenset[str]:
-        """The assets that a node holds under leases that are active."""
-        return frozenset(asset for (asset,) in self._reader.rows(_HELD, tenant=tenant, node=node, now=now))
+    def held(self, tenant: str, node: str, names: Sequence[str], now: int) -> frozenset[str]:
+        """Those of the assets that a node holds under leases that are active."""
+        found = f"{_HELD} LIMIT 1"  # a node that asked a thousand times has a thousand leases
+        return frozenset(
+            name for name in names if self._reader.rows(found, tenant=tenant, node=node, asset=name, now=now)
+        )
 
     def page(
         self, tenant: str, *, asset: str, active_at: int | None, start: int, after: str, limit: int

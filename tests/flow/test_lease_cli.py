@@ -100,7 +100,7 @@ async def test_a_rehearsal_by_command(site: SimulatedSite, capsys: pytest.Captur
         ask = ["keys", "get", "--rehearse", *node(site, listeners), "--purpose", PURPOSE, "--asset", ASSET]
         assert await asyncio.to_thread(run, site, *ask) == 0
         assert "it would be granted" in capsys.readouterr().err
-        assert running.broker.leases.held("acme", "", 0) == frozenset()
+        assert running.broker.leases.held("acme", "", [ASSET], 0) == frozenset()
         other = Guest(site, measurement=bytes(48))
         assert await asyncio.to_thread(lambda: run(site, *ask, tee=other)) == 3
         ticket = capsys.readouterr().err.rpartition("Ticket: ")[2].strip()

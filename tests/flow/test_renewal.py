@@ -184,7 +184,7 @@ async def test_a_refused_renewal_ends_the_lease_and_says_what_helps(site: Simula
         entry, ended = newest(running), record(running, lease.lease_id)
         assert (entry["type"], entry["reason"], entry["id"]) == ("lease.ended", reason, refused.value.ticket)
         assert (ended.state(0), ended.reason, entry["lease"]["end"]) == ("ended", reason, ended.ended)
-        assert running.broker.leases.held("acme", lease.holder.node, running.broker.clock()) == frozenset()
+        assert running.broker.leases.held("acme", lease.holder.node, [ASSET], running.broker.clock()) == frozenset()
         # Nothing brings it back, and the stored reply of its grant is not given out any more.
         with pytest.raises(Refused) as again:
             await ask(site, running.broker, renews=lease.lease_id)
