@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.devices import add_devices, add_ready, check_ready, devices_of, gpus_ready
 from clients.cli.lease_file import holder_key, keep_lease
 from clients.cli.rehearse import rehearse_keys
 from clients.cli.renew import add_renew
@@ -40,6 +41,9 @@ in the release log has been checked.
 With --rehearse everything happens but the release: an image is tried before its measurement is activated.
 With --lease FILE the lease can be renewed: sealgate keys renew --lease FILE.
 
+GPUs in confidential mode are attested with the CPU. With --gpu-ready programs may use them once the keys are granted
+and the receipt has been checked: sealgate keys get ... --devices nvidia --gpu-ready
+
 --wait is for a broker that cannot be reached, or that says itself that asking again may help. A refusal ends it."""
 _DURATION = re.compile(r"([0-9]{1,6})(s|m|h|)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -61,6 +65,8 @@ def register(subparsers: Any) -> None:
         formatter_class=raw,
     )
     add_request(get)
+    add_devices(get)
+    add_ready(get)
     where = get.add_mutually_exclusive_group(required=True)
     where.add_argument("--dir", type=Path, metavar="DIR", help="write each key to DIR/ASSET.key, its receipt beside it")
     where.add_argument("--fd", type=int, metavar="N", help="write the keys' bytes to this open descriptor")
@@ -100,6 +106,7 @@ def _get(args: argparse.Namespace, doors: Doors) -> int:
     from clients.workload.deliver import check_descriptor, check_directory  # noqa: PLC0415
     from clients.workload.patience import Patience  # noqa: PLC0415
 
+    check_ready(args, doors)
     trust = read_trust_file(args.trust, simulated=doors.simulated)
     disk = args.unsafe_write_keys_to_disk
     if args.rehearse:
@@ -116,8 +123,9 @@ def _get(args: argparse.Namespace, doors: Doors) -> int:
     released = Patience(args.wait, told=_waiting).until(lambda: _ask(args, doors, trust, public))
     if key is not None:
         keep_lease(args, trust.origin, released, key, owner)
-    _deliver(released, args.dir, args.fd, owner)
-    _tell(released, as_json=args.json)
+    with gpus_ready(args, doors):
+        _deliver(released, args.dir, args.fd, owner)
+        _tell(released, as_json=args.json)
     return 0
 
 
@@ -132,7 +140,16 @@ def _ask(args: argparse.Namespace, doors: Doors, trust: TrustFile, public: bytes
         from clients.workload.tee_find import find_tee  # noqa: PLC0415
 
         tee = doors.tee or find_tee()
-        return get_keys(channel, trust.trust(), tee, args.purpose, args.asset, challenge=challenge, holder_key=public)
+        return get_keys(
+            channel,
+            trust.trust(),
+            tee,
+            args.purpose,
+            args.asset,
+            challenge=challenge,
+            holder_key=public,
+            devices=devices_of(args, doors),
+        )
 
 
 def _deliver(released: Released, directory: Path | None, descriptor: int, owner: Owner) -> None:

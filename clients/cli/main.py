@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from clients.workload.devices import Devices
     from clients.workload.tee import Tee
 
 __all__ = ["Doors", "full_parser", "main", "run"]
@@ -58,11 +59,16 @@ exit codes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """What a command reaches the world through. The ordinary command has no simulated TEE and no way to get one."""
+    """What a command reaches the world through. The ordinary command has no simulated TEE and no way to get one.
+
+    A machine with a TEE given here has the devices given here, and no others; `ready` sets their ready state.
+    """
 
     now: datetime
     simulated: bool = False
     tee: Tee | None = field(default=None, repr=False)
+    devices: Devices | None = field(default=None, repr=False)
+    ready: Callable[[], None] | None = field(default=None, repr=False)
 
 
 def main(arguments: Sequence[str], doors: Doors) -> int:

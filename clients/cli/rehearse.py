@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from clients.cli.devices import devices_of
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ def rehearse_keys(args: argparse.Namespace, doors: Doors, trust: Trust) -> int:
     from clients.workload.rehearse import rehearse  # noqa: PLC0415
     from clients.workload.tee_find import find_tee  # noqa: PLC0415
 
-    if args.lease is not None or args.owner or args.mode != "0600":
-        raise Usage("--rehearse writes nothing: --lease, --owner and --mode are for keys")
+    if args.lease is not None or args.owner or args.mode != "0600" or args.gpu_ready:
+        raise Usage("--rehearse changes nothing: --lease, --owner, --mode and --gpu-ready are for keys")
     with connect(args.broker, trust.broker_ca) as channel:
-        rehearsed = rehearse(channel, trust, doors.tee or find_tee(), args.purpose, args.asset)
+        tee, devices = doors.tee or find_tee(), devices_of(args, doors)
+        rehearsed = rehearse(channel, trust, tee, args.purpose, args.asset, devices=devices)
     if args.json:
         document = {"rehearsed": list(args.asset), "index": rehearsed.receipt.index, "ticket": rehearsed.ticket}
         print(json.dumps(document))

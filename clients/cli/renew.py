@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.devices import add_devices, devices_of
 from clients.cli.lease_file import read_lease
 from clients.errors import Usage
 
@@ -36,6 +37,7 @@ def add_renew(verbs: Any) -> None:
         epilog=_EPILOG,
         formatter_class=raw,
     )
+    add_devices(renew)
     renew.set_defaults(run=_renew)
     receipt = verbs.add_parser(
         "receipt",
@@ -64,7 +66,7 @@ def _renew(args: argparse.Namespace, doors: Doors) -> int:
 
     trust, lease = read_trust(args.trust, simulated=doors.simulated), read_lease(args.lease)
     with connect(args.broker, trust.broker_ca) as channel:
-        renewed = renew_lease(channel, trust, doors.tee or find_tee(), lease)
+        renewed = renew_lease(channel, trust, doors.tee or find_tee(), lease, devices=devices_of(args, doors))
     try:
         rewrite(args.lease, renewed.lease.encode())
     except OSError as error:

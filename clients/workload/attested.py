@@ -9,11 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sealgate.v1.attestation_pb2 import Attestation, AzureEvidence, HpkeSuite, SnpEvidence, TdxEvidence
+from sealgate.v1.attestation_pb2 import (
+    Attestation,
+    AzureEvidence,
+    DeviceEvidence,
+    HpkeSuite,
+    SnpEvidence,
+    TdxEvidence,
+)
 
 from attest import binding
 from attest import evidence as attest_evidence
 from clients.errors import Unavailable
+from clients.workload.devices import NO_DEVICES, Devices
 from clients.workload.recipient import SUITE, RecipientKey
 from clients.workload.tee import Tee
 
@@ -32,19 +40,25 @@ class Attested:
     recipient: RecipientKey
 
 
-def attested(tee: Tee, challenge: bytes, request: binding.Request, holder_key: bytes = b"") -> Attested:
+def attested(
+    tee: Tee, challenge: bytes, request: binding.Request, holder_key: bytes = b"", devices: Devices = NO_DEVICES
+) -> Attested:
     """Evidence for one request, for a recipient key that is made here and used once; raises Unavailable.
 
+    The devices' comes first, over challenge and recipient key: the CPU's commits to exactly what they gave.
     `holder_key` is the public half that a lease is to belong to, DER SubjectPublicKeyInfo, or empty.
     """
     recipient = RecipientKey()
-    transcript = binding.transcript(challenge, SUITE, recipient.public, holder_key, request.digest(), [])
+    collected = devices.collect(binding.device_nonce(challenge, SUITE, recipient.public))
+    digests = [binding.device_digest(d.kind, d.report, d.chain) for d in collected]
+    transcript = binding.transcript(challenge, SUITE, recipient.public, holder_key, request.digest(), digests)
     bound = binding.bound(transcript)
     message = Attestation(
         challenge=challenge,
         suite=HpkeSuite.HPKE_SUITE_MLKEM768_X25519,
         recipient_key=recipient.public,
         holder_key=holder_key,
+        devices=[DeviceEvidence(kind=d.kind, report=d.report, chain=d.chain) for d in collected],
     )
     evidence = tee.collect(bound)
     if isinstance(evidence, attest_evidence.TdxEvidence):

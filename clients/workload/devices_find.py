@@ -42,8 +42,8 @@ def load_nvml() -> Any:
         return importlib.import_module("pynvml")
     except ImportError as error:
         raise Unavailable(
-            f"{CONTROL} is there, but nvidia-ml-py is not installed, so that evidence of the GPUs cannot be collected. "
-            "Install sealgate[gpu], or leave devices out with --devices none"
+            "nvidia-ml-py is not installed, so that the GPUs' driver cannot be asked. Install sealgate[gpu], or leave "
+            "devices out with --devices none"
         ) from error
 
 

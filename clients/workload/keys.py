@@ -16,6 +16,7 @@ from clients.transport import Channel
 from clients.trust import Trust
 from clients.workload.attested import attested, insist
 from clients.workload.challenge import get_challenge
+from clients.workload.devices import NO_DEVICES, Devices
 from clients.workload.receipt import Expected, check_receipt, proof_of
 from clients.workload.tee import Tee
 
@@ -56,6 +57,7 @@ def get_keys(
     *,
     challenge: bytes | None = None,
     holder_key: bytes = b"",
+    devices: Devices = NO_DEVICES,
 ) -> Released:
     """Gets the newest key of each named asset.
 
@@ -66,11 +68,11 @@ def get_keys(
     5. the keys, opened
 
     `challenge` is one that was got already; `holder_key` the public half that the lease is to belong to, without which
-    it cannot be renewed. Raises Denied, Locked, Unavailable, NotTrusted.
+    it cannot be renewed; `devices` are attested with the CPU. Raises Denied, Locked, Unavailable, NotTrusted.
     """
     challenge = challenge or get_challenge(channel, trust.origin)  # 1
     request = binding.Request(action="release", origin=trust.origin, purpose=purpose, names=tuple(names))
-    proof = attested(tee, challenge, request, holder_key)  # 2
+    proof = attested(tee, challenge, request, holder_key, devices)  # 2
     message = ReleaseKeysRequest(attestation=proof.message, purpose=purpose, names=names)
     response = insist(lambda: channel.call(_RELEASE, message, ReleaseKeysResponse))  # 3
     infos = [

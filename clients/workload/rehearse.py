@@ -18,6 +18,7 @@ from clients.transport import Channel
 from clients.trust import Trust
 from clients.workload.attested import attested, insist
 from clients.workload.challenge import get_challenge
+from clients.workload.devices import NO_DEVICES, Devices
 from clients.workload.receipt import Expected, check_receipt, proof_of
 from clients.workload.tee import Tee
 
@@ -33,7 +34,14 @@ class Rehearsed:
 
 
 def rehearse(
-    channel: Channel, trust: Trust, tee: Tee, purpose: str, names: Sequence[str], *, challenge: bytes | None = None
+    channel: Channel,
+    trust: Trust,
+    tee: Tee,
+    purpose: str,
+    names: Sequence[str],
+    *,
+    challenge: bytes | None = None,
+    devices: Devices = NO_DEVICES,
 ) -> Rehearsed:
     """A rehearsal that would have been a release.
 
@@ -41,7 +49,7 @@ def rehearse(
     """
     challenge = challenge or get_challenge(channel, trust.origin)
     request = binding.Request(action="release", origin=trust.origin, purpose=purpose, names=tuple(names))
-    proof = attested(tee, challenge, request)
+    proof = attested(tee, challenge, request, devices=devices)
     message = ReleaseKeysRequest(attestation=proof.message, purpose=purpose, names=names, validate_only=True)
     response = insist(lambda: channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", message, ReleaseKeysResponse))
     if response.keys or response.HasField("lease"):

@@ -14,6 +14,7 @@ from clients.transport import Channel
 from clients.trust import Trust
 from clients.workload.attested import attested, insist
 from clients.workload.challenge import get_challenge
+from clients.workload.devices import NO_DEVICES, Devices
 from clients.workload.held import HeldLease
 from clients.workload.receipt import Expected, check_receipt, proof_of
 from clients.workload.tee import Tee
@@ -29,7 +30,9 @@ class Renewed:
     receipt: ProofFile
 
 
-def renew_lease(channel: Channel, trust: Trust, tee: Tee, lease: HeldLease) -> Renewed:
+def renew_lease(
+    channel: Channel, trust: Trust, tee: Tee, lease: HeldLease, *, devices: Devices = NO_DEVICES
+) -> Renewed:
     """Renews a lease of this guest's.
 
     1. a challenge from the deployment that the trust file pins, which must be the lease's
@@ -45,7 +48,7 @@ def renew_lease(channel: Channel, trust: Trust, tee: Tee, lease: HeldLease) -> R
     asked = binding.Request(
         action="renew", origin=trust.origin, purpose=lease.purpose, names=lease.assets, lease_id=lease.lease_id
     )
-    proof = attested(tee, challenge, asked, lease.key.public)  # 2
+    proof = attested(tee, challenge, asked, lease.key.public, devices)  # 2
     message = RenewLeaseRequest(
         attestation=proof.message, purpose=lease.purpose, names=lease.assets, lease_id=lease.lease_id
     )
