@@ -9,6 +9,7 @@ import asyncio
 import json
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -22,6 +23,7 @@ from kbs.serve.site import Site
 from kbs.serve.wiring import open_site
 from kbs.store.port import Faults, no_fault
 from tests.makers import amd
+from tests.makers.nvidia_files import load_nvidia
 from tests.makers.site import ORIGIN
 
 __all__ = ["main", "serve_directory"]
@@ -36,7 +38,10 @@ async def serve_directory(directory: Path, *, faults: Faults = no_fault, repeats
         chain=(vendor / "server.pem").read_bytes(),
         people_ca=(vendor / "people_ca.pem").read_bytes(),
     )
-    shelf = Shelf(Collateral(crls=((vendor / "amd.crl").read_bytes(),)))
+    roots, published = load_nvidia(vendor / "nvidia")
+    anchors = replace(anchors, nvidia=roots)
+    crls = ((vendor / "amd.crl").read_bytes(), *published.crls)
+    shelf = Shelf(Collateral(crls=crls, rims=published.rims))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)

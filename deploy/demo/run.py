@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.demo.breaks import BREAKS
+from deploy.demo.gpus import tell_of_gpus
 from deploy.demo.stage import MEMORY, DemoFailed, Ports, broker, edit, get, node, operator, say, step, ticket
 from kbs.serve.site import Site
 from tests.makers import safetensors
@@ -29,12 +30,15 @@ OTHER = hashlib.sha384(b"an image nobody registered").digest()
 def main(arguments: Sequence[str] = ()) -> int:
     """Runs the demonstration, or one thing that breaks; 0 if every step did what it says."""
     parser = argparse.ArgumentParser(prog="make demo", description="One simulated node, a real broker, a real log.")
-    parser.add_argument("--break", dest="broken", default="", metavar="NAME", help="what is to be wrong")
-    broken = parser.parse_args(arguments).broken
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--break", dest="broken", default="", metavar="NAME", help="what is to be wrong")
+    what.add_argument("--gpus", type=int, choices=(8,), metavar="8", help="a node with eight GPUs instead")
+    parsed = parser.parse_args(arguments)
+    broken = parsed.broken
     if broken and broken not in BREAKS:
         print(f"there is no BREAK={broken}; there are: {', '.join(BREAKS)}", file=sys.stderr)
         return 2
-    story = BREAKS[broken].tell if broken else tell
+    story = tell_of_gpus if parsed.gpus else BREAKS[broken].tell if broken else tell
     started = time.monotonic()
     memory = str(MEMORY) if MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="sealgate-demo-", dir=memory) as name:
@@ -43,7 +47,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         except DemoFailed as error:
             print(f"\nThe demonstration failed: {error}", file=sys.stderr)
             return 1
-    print(f"\nDone in {time.monotonic() - started:.1f} s. Everything above was simulated under throwaway AMD roots.")
+    print(f"\nDone in {time.monotonic() - started:.1f} s. Everything above was simulated under throwaway roots.")
     return 0
 
 

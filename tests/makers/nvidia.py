@@ -229,7 +229,8 @@ class Nvidia:
 
     @property
     def anchors(self) -> Anchors:
-        return Anchors(amd=(), nvidia=anchors_of(self.root, self.rim_root), simulated=True)
+        roots = anchors_of(self.root.certificate, self.rim_root.certificate)
+        return Anchors(amd=(), nvidia=roots, simulated=True)
 
     def device(
         self,
@@ -333,14 +334,14 @@ class Nvidia:
         return certify(name("OCSP"), issuer, since=since, until=since + dt.timedelta(days=days), ca=False, extra=extra)
 
 
-def anchors_of(device: Authority, rim: Authority) -> tuple[NvidiaRoot, ...]:
-    """Simulated roots of these authorities."""
+def anchors_of(device: x509.Certificate, rim: x509.Certificate) -> tuple[NvidiaRoot, ...]:
+    """Simulated roots of these certificates."""
     return tuple(
         NvidiaRoot(
             role=role,
             common_name="simulated",
-            subject=root.certificate.subject.public_bytes(),
-            spki=root.spki,
+            subject=root.subject.public_bytes(),
+            spki=root.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
             certificate_sha256=None,
             source="tests/makers/nvidia.py",
             simulated=True,
