@@ -7,15 +7,27 @@ import sys
 import time
 from pathlib import Path
 
-from kbs.serve.commands import Doors, main
-
 __all__ = ["run"]
+
+if sys.version_info < (3, 11):  # noqa: UP036  # a clone may be run with whatever python3 is
+    sys.exit(
+        "sealgate-broker: it needs Python 3.11 or later; this is %d.%d. Make a place for it with a newer one: "  # noqa: UP031
+        "make PYTHON=python3.12 .venv/run.stamp" % tuple(sys.version_info[:2])
+    )
+_REMEDY = "Make one: python3 -m venv DIR, then DIR/bin/pip install 'sealgate[server]'; in a clone: make .venv/run.stamp"
 
 
 def run() -> None:
-    """The entry point."""
-    doors = Doors(clock=lambda: time.time_ns() // 1_000_000, say=_say, credentials=_credentials())
-    sys.exit(main(sys.argv[1:], doors))
+    """The entry point. What the server's extra would have brought and is not there is a sentence."""
+    try:
+        from kbs.serve.commands import Doors, main  # noqa: PLC0415
+
+        doors = Doors(clock=lambda: time.time_ns() // 1_000_000, say=_say, credentials=_credentials())
+        sys.exit(main(sys.argv[1:], doors))
+    except ModuleNotFoundError as error:
+        name = (error.name or "of some name").partition(".")[0]
+        sys.stderr.write(f"sealgate-broker: the package {name} is not installed in {sys.prefix}. {_REMEDY}\n")
+        sys.exit(2)
 
 
 def _credentials() -> Path | None:

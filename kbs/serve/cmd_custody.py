@@ -39,8 +39,15 @@ def register(subparsers: Any) -> None:
     )
     verbs = custody.add_subparsers(metavar="VERB", required=True)
     keygen = verbs.add_parser("keygen", help="make an offline recovery key", epilog=_EPILOG, formatter_class=raw)
-    keygen.add_argument("--out", type=Path, required=True, metavar="NAME", help="writes NAME.key (secret) and NAME.pub")
-    keygen.add_argument("--json", action="store_true", help="print one JSON object")
+    keygen.add_argument(
+        "--out",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="NAME",
+        help="writes NAME.key (secret) and NAME.pub; may be repeated",
+    )
+    keygen.add_argument("--json", action="store_true", help="print one JSON object for each")
     keygen.set_defaults(run=_keygen)
     for verb, run in (("drill", _drill), ("recover", _recover), ("rotate", _rotate)):
         parser = verbs.add_parser(verb, help=_HELP[verb], description=_TEXT, epilog=_EPILOG, formatter_class=raw)
@@ -58,11 +65,17 @@ def register(subparsers: Any) -> None:
 
 
 def _keygen(args: argparse.Namespace, doors: Doors) -> int:
+    for name in args.out:
+        _keygen_one(name, args, doors)
+    return 0
+
+
+def _keygen_one(name: Path, args: argparse.Namespace, doors: Doors) -> None:
     from kbs.custody.file import write_private  # noqa: PLC0415  # help must not load the broker
     from kbs.custody.recovery import RecoveryKey  # noqa: PLC0415
     from kbs.serve.commands import Usage  # noqa: PLC0415
 
-    private, public = (args.out.with_name(f"{args.out.name}.{end}") for end in ("key", "pub"))
+    private, public = (name.with_name(f"{name.name}.{end}") for end in ("key", "pub"))
     key = RecoveryKey.generate()
     try:
         write_private(private, key.secret_text().reveal())
@@ -75,7 +88,6 @@ def _keygen(args: argparse.Namespace, doors: Doors) -> int:
         f"{public} goes into [custody] recovery."
     )
     doors.say(json.dumps(told) if args.json else text)
-    return 0
 
 
 def _recovery_key(path: Path) -> RecoveryKey:

@@ -49,7 +49,7 @@ def test_help_of_all(capsys: pytest.CaptureFixture[str]) -> None:
 # name: (arguments, the exit code, a word of the sentence)
 WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "nothing": ((), 2, "usage"),
-    "no such command": (("serve",), 2, "invalid choice"),
+    "no such command": (("sevre",), 2, "invalid choice"),
     "no directory given": (("backup", "--out", "x"), 2, "--directory"),
     "no such directory": (("migrate", "--directory", "{}/none"), 2, "is not a directory"),
     "a directory without a store": (("migrate", "--directory", "{}"), 5, "cannot be opened as a store"),
@@ -65,3 +65,23 @@ def test_what_is_wrong_is_said(tmp_path: Path, name: str, capsys: pytest.Capture
     told = capsys.readouterr().err
     assert word in told
     assert "Traceback" not in told
+
+
+# name: (what is wrong with the interpreter, what is said)
+CANNOT_START = {
+    "an old Python": ("sys.version_info = (3, 9, 2)", "needs Python 3.11 or later; this is 3.9"),
+    "a missing package": ("sys.modules['cryptography'] = None", "the package cryptography is not installed in"),
+}
+
+
+@pytest.mark.parametrize("name", CANNOT_START)
+def test_what_cannot_start_is_a_sentence_with_the_remedy(name: str) -> None:
+    wrong, said = CANNOT_START[name]
+    code = (
+        f"import sys; {wrong}; sys.argv = ['sealgate-broker', 'serve', '--help']\nfrom kbs.__main__ import run\nrun()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "make " in done.stderr
+    assert "Traceback" not in done.stderr
