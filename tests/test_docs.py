@@ -25,7 +25,7 @@ def test_errors_are_those_of_the_table() -> None:
 def test_every_make_target_of_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     named = re.findall(r"^make ([a-z]+)$", README, re.MULTILINE)
-    assert named == ["demo", "test"]
+    assert named == ["demo", "play", "test"]
     for target in named:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
@@ -40,7 +40,7 @@ def test_every_link_of_the_documents_leads_somewhere() -> None:
 
 @needs_vectors(1)
 def test_the_command_of_the_readme_on_a_real_report(capsys: pytest.CaptureFixture[str]) -> None:
-    block = next(b for b in re.findall(r"```\n(.*?)```", README, re.DOTALL) if "evidence verify" in b)
+    block = next(b for b in re.findall(r"```\w*\n(.*?)```", README, re.DOTALL) if "evidence verify" in b)
     lines = block.replace("\\\n", " ").strip().splitlines()
     assert lines[0].startswith("V=${SEALGATE_VECTORS:-../shared/vectors}")
     folder = f"{VECTORS}{lines[0].split('}', 1)[1]}"

@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from deploy.demo.stage import MEMORY, DemoFailed, say, step, ticket
@@ -24,13 +24,13 @@ FOLDER = ROOT / "build" / "play"
 
 
 @contextlib.contextmanager
-def played(folder: Path, *, usual_ports: bool) -> Iterator[Place]:
+def played(folder: Path, *, usual_ports: bool, say: Callable[[str], object] | None = None) -> Iterator[Place]:
     """A site in `folder`, made anew, with keys in memory, that serves until the block ends; raises DemoFailed."""
     if not MEMORY.is_dir():
         raise DemoFailed(f"there is no {MEMORY}: keys are written to memory alone, and this machine has no such place")
     with tempfile.TemporaryDirectory(prefix="sealgate-play-", dir=MEMORY) as memory:
         place = make_place(folder, Path(memory), usual_ports=usual_ports)
-        with serving(place, _show):
+        with serving(place, say or _show):
             yield place
 
 

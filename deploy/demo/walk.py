@@ -31,9 +31,10 @@ OTHER_IMAGE = bytes.fromhex("ee") * 48
 _AS_ALICE = f"--trust site/trust.json --broker {PEOPLE} --key alice.key --cert alice.pem"
 _SERVE = "sealgate-broker serve --config broker.toml &"
 WALK = (
+    "make .venv/run.stamp",
+    "PATH=$PWD/.venv/bin:$PATH",
     "cp -r deploy/first-site mysite && cd mysite",
-    "sealgate-broker custody keygen --out recovery-1",
-    "sealgate-broker custody keygen --out recovery-2",
+    "sealgate-broker custody keygen --out recovery-1 --out recovery-2",
     "sealgate-broker init --config broker.toml --founder alice:operator,auditor --founder bob:operator --codes .",
     _SERVE,
     f"sealgate enrol --trust site/trust.json --broker {WORKLOAD} --code-file alice.code --out alice",
@@ -43,9 +44,9 @@ WALK = (
     f"sealgate seal --asset {ASSET} --recipient llm.pub --out sealed model.safetensors",
     f"sealgate asset set {ASSET} --manifest sealed/manifest.json {_AS_ALICE}",
     f"sealgate keys get --trust site/trust.json --broker {WORKLOAD} --purpose training --asset {ASSET} --dir {MEMORY}",
-    f"sealgate open sealed --key {MEMORY}/llm.key --content {MEMORY}/llm.content --out {MEMORY}/model",
     f"sealgate audit verify site/log --trust site/trust.json --receipt {MEMORY}/llm.tlog-proof --wait 10",
 )
+_HERE = 3  # what comes before is done by `make_place`
 _PROGRAM = """#!{python}
 import sys
 from pathlib import Path
@@ -96,7 +97,7 @@ class Place:
 
 
 def make_place(folder: Path, memory: Path, *, usual_ports: bool) -> Place:
-    """The first command of the walk, for a simulated machine: an AMD of its own, programs, a model, any free ports."""
+    """What the walk begins with, for a simulated machine: an AMD of its own, programs, a model, any free ports."""
     shutil.copytree(ROOT / "deploy" / "first-site", folder, ignore=shutil.ignore_patterns("*.md"))
     folder.chmod(0o700)
     vendor = amd.mint(now=dt.datetime.now(dt.UTC))
@@ -124,7 +125,7 @@ def serving(place: Place, say: Callable[[str], object]) -> Iterator[None]:
     Raises DemoFailed if a command does not end as it should.
     """
     with ExitStack() as held:
-        for command in map(place.here, WALK[1:]):
+        for command in map(place.here, WALK[_HERE:]):
             say(command)
             if command == _SERVE:
                 held.enter_context(_served(place))

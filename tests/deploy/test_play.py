@@ -15,10 +15,14 @@ from deploy.demo.beside import beside
 from deploy.demo.breaks import BREAKS
 from deploy.demo.play import invite, played
 from deploy.demo.run import main
-from deploy.demo.things import Thing, things
+from deploy.demo.things import REFUSED, Thing, things
 from deploy.demo.walk import WALK, Place
 
 ROOT = Path(__file__).resolve().parents[2]
+README_BLOCKS = [
+    [re.sub(r"\s+", " ", line) for line in block.replace("\\\n", " ").strip().splitlines()]
+    for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+]
 NUMBERED = re.compile(r"^  # \d+\. (.*)\n  (.*)$", re.MULTILINE)
 
 
@@ -40,7 +44,23 @@ def shell(place: Place, command: str) -> tuple[int, str]:
 def test_the_walk_is_short() -> None:
     commands = [part for line in WALK for part in line.split("&& ")]
     assert len(commands) <= 15
-    assert [line for line in WALK if "sealgate" not in line] == [WALK[0]]
+
+
+def test_the_walk_is_that_of_the_readme() -> None:
+    [walk] = [block for block in README_BLOCKS if block[0] == WALK[0]]
+    assert tuple(walk) == WALK
+
+
+def test_every_command_of_the_readme(place: Place) -> None:
+    """In order, after the walk: what is not of a shell (the first commands, the picture) has no `sh`."""
+    ticket = re.search(r"Ticket: ([0-9a-f]{32})", shell(place, place.here(REFUSED))[1])
+    assert ticket is not None
+    commands = [command for block in README_BLOCKS if block[0] != WALK[0] for command in block]
+    assert len(commands) == 13
+    for command in commands:
+        code, said = shell(place, place.here(command.replace("TICKET", ticket[1])))
+        assert code == 0, (command, said)
+        assert "Traceback" not in said
 
 
 def test_the_ten_things(place: Place) -> None:

@@ -8,7 +8,7 @@ import sys
 
 from tests.measure.table import run
 
-TOPICS = ("skeleton", "snp", "log", "gpu", "tdx", "collateral")
+TOPICS = ("skeleton", "snp", "log", "gpu", "tdx", "collateral", "product")
 
 
 def main() -> int:
