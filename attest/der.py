@@ -5,9 +5,38 @@ Source: ITU-T X.690 sections 8 and 10. Failures are a ValueError, because only t
 
 from __future__ import annotations
 
-__all__ = ["BOOLEAN", "ENUMERATED", "INTEGER", "OCTET_STRING", "SEQUENCE", "elements", "items", "number", "pairs"]
+__all__ = [
+    "BOOLEAN",
+    "ENUMERATED",
+    "INTEGER",
+    "OCTET_STRING",
+    "SEQUENCE",
+    "elements",
+    "items",
+    "number",
+    "pairs",
+    "step",
+]
 
 BOOLEAN, INTEGER, OCTET_STRING, _OID, ENUMERATED, SEQUENCE = 0x01, 0x02, 0x04, 0x06, 0x0A, 0x30
+
+
+def step(data: bytes, at: int, end: int) -> tuple[int, int, int]:
+    """Of the value that begins at `at` and has its place before `end`: its tag, where its content begins and ends."""
+    content = at + 2
+    if content > end:
+        raise ValueError("a value is cut short")
+    length = data[at + 1]
+    if length > 127:
+        count = length & 127
+        length = int.from_bytes(data[content : content + count], "big")
+        if not 1 <= count <= 3 or length < 128 or length >> 8 * (count - 1) == 0:
+            raise ValueError("a length is not minimal")
+        content += count
+    stop = content + length
+    if stop > end:
+        raise ValueError("a value is longer than its place")
+    return data[at], content, stop
 
 
 def elements(data: bytes) -> list[tuple[int, int, int, int]]:
@@ -15,19 +44,8 @@ def elements(data: bytes) -> list[tuple[int, int, int, int]]:
     found = []
     at, size = 0, len(data)
     while at < size:
-        if at + 2 > size:
-            raise ValueError("a value is cut short")
-        length, content = data[at + 1], at + 2
-        if length > 127:
-            count = length & 127
-            length = int.from_bytes(data[content : content + count], "big")
-            if not 1 <= count <= 3 or length < 128 or length >> 8 * (count - 1) == 0:
-                raise ValueError("a length is not minimal")
-            content += count
-        end = content + length
-        if end > size:
-            raise ValueError("a value is longer than its place")
-        found.append((data[at], at, content, end))
+        tag, content, end = step(data, at, size)
+        found.append((tag, at, content, end))
         at = end
     return found
 
@@ -40,17 +58,19 @@ def items(data: bytes) -> list[tuple[int, bytes]]:
 def pairs(data: bytes) -> dict[bytes, tuple[int, bytes]]:
     """The content of a SEQUENCE OF SEQUENCE {OID, value}, by the OID's own bytes; an OID may occur once."""
     found: dict[bytes, tuple[int, bytes]] = {}
-    for tag, _, start, end in elements(data):
+    at, size = 0, len(data)
+    while at < size:
+        tag, start, at = step(data, at, size)
         if tag != SEQUENCE:
             raise ValueError(f"tag {tag:#04x} instead of a SEQUENCE")
-        inner = elements(data[start:end])
-        if len(inner) != 2 or inner[0][0] != _OID:
+        first, content, stop = step(data, start, at)
+        kind, value, last = step(data, stop, at)
+        if first != _OID or last != at:
             raise ValueError("a pair is not an OID and a value")
-        (_, _, first, stop), (kind, _, value, last) = inner
-        oid = data[start + first : start + stop]
+        oid = data[content:stop]
         if oid in found:
             raise ValueError(f"the OID {oid.hex()} occurs twice")
-        found[oid] = kind, data[start + value : start + last]
+        found[oid] = kind, data[value:last]
     return found
 
 

@@ -45,7 +45,7 @@ class Claims:
     init_data: Mapping[str, object] | None = None
 
     def __post_init__(self) -> None:
-        if any(device.simulated != self.simulated for device in self.devices):
+        if self.devices and any(device.simulated != self.simulated for device in self.devices):
             raise ValueError("claims under real and simulated roots are never joined")
         cpu = {"snp": self.snp, "tdx": self.tdx}.get(self.platform.removeprefix("azure-"))
         behind = self.platform.startswith("azure-")

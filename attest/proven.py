@@ -6,7 +6,7 @@ One line of `VERIFIERS` for each kind; a kind without a line is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -30,19 +30,23 @@ from attest.tdx.verify import verify_quote
 __all__ = ["VERIFIERS", "Given", "Kept", "Proven"]
 
 
+_NO_DEVICES = KeptDevices()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """What was verified and does not depend on time, report or challenge. The caller may keep it and pass it in again.
 
-    Only signatures over byte-identical certificates and lists are spared by it: validity, revocation and the match with
-    the report are checked at every use, so that the verdict is the same with it and without.
+    Only signatures over byte-identical certificates, lists, documents and reports of quoting enclaves are spared by it:
+    validity, revocation and the match with the report are checked at every use, so that the verdict is the same with it
+    and without.
     """
 
     chains: tuple[VerifiedChain, ...] = ()
     crls: tuple[VerifiedCrl, ...] = ()
     pck_chains: tuple[PckChain, ...] = ()
     tdx: tuple[VerifiedCollateral, ...] = ()
-    devices: KeptDevices = field(default_factory=KeptDevices)
+    devices: KeptDevices = _NO_DEVICES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

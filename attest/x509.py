@@ -26,7 +26,7 @@ from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from attest.ecdsa import verify_p256
 from attest.errors import Malformed, NotAuthentic
-from attest.names import certificate_parts, common_name, crl_issuer
+from attest.names import certificate_parts, common_name, crl_issuer, signed_part
 
 __all__ = ["Certificate", "RevocationList", "load_certificate", "load_pem_or_der", "load_revocation_list"]
 
@@ -78,7 +78,7 @@ class Certificate:
             raise NotAuthentic(
                 "CHAIN_SIGNATURE", path, expected=f"issued by {self.issuer_common_name}", got=issuer.common_name
             )
-        _check_p256(self.handle, self.handle.tbs_certificate_bytes, issuer, "CHAIN_SIGNATURE", path)
+        _check_p256(self.handle, signed_part(self.der), issuer, "CHAIN_SIGNATURE", path)
 
     def check_issued_by(self, issuer: Certificate, *, path: str) -> None:
         """Returns if the names match and `issuer` signed it by RSA-PSS; else raises NotAuthentic CHAIN_SIGNATURE."""
@@ -95,9 +95,10 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationList:
-    """What is used of a CRL. `next_update` is None if the list never says when it is stale."""
+    """What is used of a CRL, of which `tbs` is signed. `next_update` is None if it never says when it is stale."""
 
     der: bytes
+    tbs: bytes = field(repr=False)
     issuer: bytes
     this_update: datetime
     next_update: datetime | None
@@ -107,7 +108,7 @@ class RevocationList:
 
     def check_signed_by_p256(self, issuer: Certificate, *, path: str) -> None:
         """As `check_signed_by`, for Intel's ECDSA over P-256 with SHA-256."""
-        _check_p256(self.handle, self.handle.tbs_certlist_bytes, issuer, "CRL_SIGNATURE", path)
+        _check_p256(self.handle, self.tbs, issuer, "CRL_SIGNATURE", path)
 
     def check_signed_by(self, issuer: Certificate, *, path: str) -> None:
         """Returns if `issuer`'s RSA key signed it by PSS; else raises NotAuthentic CRL_SIGNATURE."""
@@ -230,10 +231,12 @@ def _certificate(found: x509.Certificate, whole: bytes) -> Certificate:
 
 
 def _revocation_list(data: bytes, found: x509.CertificateRevocationList) -> RevocationList:
-    _whole_bytes(found.public_bytes(Encoding.DER), found.signature)
+    whole = found.public_bytes(Encoding.DER) if data.startswith(_PEM) else data
+    tbs = signed_part(_whole_bytes(whole, found.signature))
     return RevocationList(
         der=data,
-        issuer=crl_issuer(found.tbs_certlist_bytes),
+        tbs=tbs,
+        issuer=crl_issuer(tbs),
         this_update=found.last_update_utc,
         next_update=found.next_update_utc,
         serials=frozenset(revoked.serial_number for revoked in found),

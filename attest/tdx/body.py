@@ -15,7 +15,10 @@ from attest.errors import Malformed
 __all__ = ["SGX_SIZE", "TD_EXTENDED", "TD_REPORT", "SgxReport", "TdReport", "read_sgx", "read_td"]
 
 SGX_SIZE = 384
-_SGX = struct.Struct("<16sI12s16s16s32s32s32s32s64sHHH42s16s64s")
+# CPUSVN, ISVEXTPRODID, CONFIGSVN and ISVFAMILYID are passed over: nothing is judged by them.
+_SGX = struct.Struct("<16xI12s16x16s32s32s32s32s64sHH2x42s16x64s")
+_RESERVED = (20, 96, 160, 262)
+_ZEROS = (bytes(12), bytes(32), bytes(32), bytes(42))
 _TD10 = struct.Struct("<16s48s48sQQQ48s48s48s48s48s48s48s48s64s")
 _TD15 = struct.Struct("<16s48s")
 TD_REPORT = {584: "1.0", 648: "1.5", 885: "1.5 extended"}
@@ -27,17 +30,13 @@ class SgxReport:
     """The report of an enclave: the quoting enclave's own, or the one that a quote is about."""
 
     raw: bytes
-    cpusvn: bytes
     miscselect: int
-    isvextprodid: bytes
     attributes: bytes
     mrenclave: bytes
     mrsigner: bytes
     configid: bytes
     isvprodid: int
     isvsvn: int
-    configsvn: int
-    isvfamilyid: bytes
     report_data: bytes
 
     @property
@@ -53,7 +52,7 @@ class SgxReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TdReport:
-    """The report of a TD; what came with TDX 1.5 is None in a report of 1.0. `extension` are the bytes beyond 1.5."""
+    """The report of a TD; what came with TDX 1.5 is None in a report of 1.0. What is beyond 1.5 has no name here."""
 
     tee_tcb_svn: bytes
     mr_seam: bytes
@@ -69,7 +68,6 @@ class TdReport:
     report_data: bytes
     tee_tcb_svn2: bytes | None
     mr_servicetd: bytes | None
-    extension: bytes
 
 
 def read_sgx(data: bytes, *, path: str) -> SgxReport:
@@ -77,26 +75,23 @@ def read_sgx(data: bytes, *, path: str) -> SgxReport:
     if len(data) != SGX_SIZE:
         raise Malformed("QUOTE_BODY", path, expected=f"{SGX_SIZE} bytes", got=f"{len(data)} bytes")
     (
-        cpusvn, miscselect, reserved_20, isvextprodid, attributes, mrenclave, reserved_96, mrsigner, reserved_160,
-        configid, isvprodid, isvsvn, configsvn, reserved_262, isvfamilyid, report_data,
+        miscselect, reserved_20, attributes, mrenclave, reserved_96, mrsigner, reserved_160,
+        configid, isvprodid, isvsvn, reserved_262, report_data,
     ) = _SGX.unpack(data)  # fmt: skip
-    for offset, reserved in ((20, reserved_20), (96, reserved_96), (160, reserved_160), (262, reserved_262)):
-        if reserved.count(0) != len(reserved):
-            where = f"{path}.reserved[{offset:#05x}]"
-            raise Malformed("QUOTE_RESERVED", where, expected=f"{len(reserved)} zero bytes", got=reserved)
+    reserved = (reserved_20, reserved_96, reserved_160, reserved_262)
+    if reserved != _ZEROS:
+        offset, found = next((o, got) for o, got in zip(_RESERVED, reserved, strict=True) if any(got))
+        where = f"{path}.reserved[{offset:#05x}]"
+        raise Malformed("QUOTE_RESERVED", where, expected=f"{len(found)} zero bytes", got=found)
     return SgxReport(
         raw=data,
-        cpusvn=cpusvn,
         miscselect=miscselect,
-        isvextprodid=isvextprodid,
         attributes=attributes,
         mrenclave=mrenclave,
         mrsigner=mrsigner,
         configid=configid,
         isvprodid=isvprodid,
         isvsvn=isvsvn,
-        configsvn=configsvn,
-        isvfamilyid=isvfamilyid,
         report_data=report_data,
     )
 
@@ -127,5 +122,4 @@ def read_td(data: bytes, *, path: str) -> TdReport:
         report_data=report_data,
         tee_tcb_svn2=later[0],
         mr_servicetd=later[1],
-        extension=data[_TD10.size + _TD15.size :],
     )

@@ -7,6 +7,8 @@ these the chain has to be handed over. A quote that brings its chain is judged b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attest.errors import Malformed, NotAuthentic
 from attest.evidence import TdxCollateral
 from attest.tdx.claims import PckIdentity
@@ -23,7 +25,7 @@ _PLAIN = 1
 _WHOLE, _WITHOUT_PCEID = 20, 18
 
 
-def chains(certification: Certification, collateral: tuple[TdxCollateral, ...]) -> tuple[bytes, ...]:
+def chains(certification: Certification, collateral: Sequence[TdxCollateral]) -> tuple[bytes, ...]:
     """The chains that may certify it, in PEM, in the order of trial; at least one.
 
     Raises Malformed CERT_MALFORMED, QUOTE_CERT_DATA, and NotAuthentic PCK_CHAIN_MISSING.

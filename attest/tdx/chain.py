@@ -16,7 +16,7 @@ from attest.errors import NotAuthentic
 from attest.path import Link, check_roles, link_of
 from attest.tdx.claims import PckIdentity
 from attest.tdx.pck import read_pck
-from attest.tdx.pem import read_chain
+from attest.tdx.pem import blocks_of, read_block
 from attest.x509 import Certificate, load_certificate
 
 __all__ = ["CAS", "Bench", "VerifiedChain", "authenticate_pck"]
@@ -32,7 +32,8 @@ class VerifiedChain:
 
     Worth keeping: what does not depend on the time or on a revocation list is never checked again for it. `source` is
     the chain in PEM as it was offered; `ca` is platform or processor, `ca_subject` and `ca_spki` its name and
-    key, which issue the revocation list.
+    key, which issue the revocation list. `vouched` is what the PCK's key was last seen to have signed: a report of the
+    quoting enclave with its signature, the same in all quotes of a platform until the enclave changes its key.
     """
 
     root: IntelRoot
@@ -43,6 +44,7 @@ class VerifiedChain:
     ca_subject: bytes
     ca_spki: bytes
     links: tuple[Link, ...]
+    vouched: tuple[bytes, bytes] | None = None
 
 
 class Bench:
@@ -58,10 +60,12 @@ class Bench:
     def load(self, pem: bytes, *, path: str) -> tuple[Certificate, ...]:
         """The certificates of a chain; raises Malformed CERT_MALFORMED."""
         found = []
-        for number, der in enumerate(read_chain(pem, path=path)):
-            if der not in self._certificates:
-                self._certificates[der] = load_certificate(der, path=f"{path}[{number}]")
-            found.append(self._certificates[der])
+        for number, block in enumerate(blocks_of(pem, path=path)):  # a certificate has one way to be written
+            certificate = self._certificates.get(block)
+            if certificate is None:
+                place = f"{path}[{number}]"
+                certificate = self._certificates[block] = load_certificate(read_block(block, place), path=place)
+            found.append(certificate)
         return tuple(found)
 
     def verify_path(self, certificates: Sequence[Certificate], names: Sequence[str], *, lowest: int = 0) -> IntelRoot:

@@ -78,7 +78,9 @@ def authenticate_collateral(source: TdxCollateral, bench: Bench) -> VerifiedColl
     """
     chains = _Chains(bench=bench, roots=[])
     tcb_chain = chains.read(source.tcb_info_issuer_chain, (_SIGNER,), "tcb_info_issuer_chain")  # 1
-    qe_chain = chains.read(source.qe_identity_issuer_chain, (_SIGNER,), "qe_identity_issuer_chain")
+    qe_chain = tcb_chain
+    if source.qe_identity_issuer_chain != source.tcb_info_issuer_chain:
+        qe_chain = chains.read(source.qe_identity_issuer_chain, (_SIGNER,), "qe_identity_issuer_chain")
     tcb_info = _document(source.tcb_info, "tcbInfo", "TCBINFO", tcb_chain[0])  # 2
     qe_identity = _document(source.qe_identity, "enclaveIdentity", "QEID", qe_chain[0])
     certificates = [*tcb_chain, *qe_chain]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from attest.errors import Malformed
 
@@ -18,6 +18,7 @@ _MAX_ITEMS = 256
 _NONE: frozenset[str] = frozenset()
 _COMPONENT = frozenset({"svn", "category", "type"})
 _MAX_TEXT = 256
+_Value = TypeVar("_Value")
 
 
 class Members:
@@ -67,6 +68,13 @@ class Members:
                 return value
         raise self._wrong(name, " or ".join(map(str, allowed)), repr(value)[:_MAX_TEXT])
 
+    def named(self, name: str, table: Mapping[str, _Value]) -> _Value:
+        """What `table` has under the text."""
+        value = self._members[name]
+        if not isinstance(value, str) or value not in table:
+            raise self._wrong(name, " or ".join(table), repr(value)[:_MAX_TEXT])
+        return table[value]
+
     def hexadecimal(self, name: str, size: int) -> bytes:
         """`size` bytes in hexadecimal, whose letters Intel writes in either case."""
         value = self._members[name]
@@ -85,9 +93,11 @@ class Members:
         value = self._members[name]
         if isinstance(value, str) and len(value) == 20 and value[10] == "T" and value.endswith("Z"):
             try:
-                return datetime.fromisoformat(value[:-1]).replace(tzinfo=UTC)
+                found = datetime.fromisoformat(value)
             except ValueError:
-                pass
+                found = None
+            if found is not None and found.tzinfo is UTC:
+                return found
         raise self._wrong(name, "a time such as 2026-05-01T12:00:00Z", repr(value)[:_MAX_TEXT])
 
     def items(self, name: str) -> list[Any]:
@@ -99,7 +109,9 @@ class Members:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts; none if the member is absent."""
-        values = self.items(name) if name in self._members else []
+        if name not in self._members:
+            return ()
+        values = self.items(name)
         if not all(isinstance(value, str) and 0 < len(value) <= _MAX_TEXT for value in values):
             raise self._wrong(name, "a list of texts", repr(values)[:_MAX_TEXT])
         return tuple(values)

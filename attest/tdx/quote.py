@@ -12,7 +12,6 @@ import struct
 from dataclasses import dataclass
 
 from attest.errors import Malformed
-from attest.reader import Reader
 from attest.tdx.body import SGX_SIZE, SgxReport, TdReport, read_sgx, read_td
 from attest.tdx.claims import PckIdentity, SgxClaims, TcbVerdict, TdAttributes, TdxClaims
 
@@ -24,7 +23,8 @@ _HEADER = struct.Struct("<HHI4s16s20s")
 _HEAD_3 = struct.Struct("<64s64s384s64sH")
 _HEAD_4 = struct.Struct("<64s64sHI384s64sH")
 _OUTER = 64 + 64 + 2 + 4
-_CERTIFICATION = struct.Struct("<HI")
+_DESCRIPTOR = _CERTIFICATION = struct.Struct("<HI")
+_NO_SVNS = bytes(4)
 _SGX, _TDX = 0x00, 0x81
 _ECDSA_P256 = 2
 _INTEL_QE = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
@@ -72,16 +72,24 @@ def parse(data: bytes) -> Quote:
     """The quote in `data`; raises Malformed QUOTE_*, ATT_KEY_TYPE, TEE_TYPE, QE_VENDOR. Nothing is authentic yet."""
     if len(data) > MAX_QUOTE:
         raise Malformed("QUOTE_LENGTH", "quote", expected=f"at most {MAX_QUOTE} bytes", got=f"{len(data)} bytes")
-    reader = Reader(data, path="quote", length="QUOTE_TRUNCATED", reserved="QUOTE_RESERVED")
-    version, tee = _header(reader.take(_HEADER.size))
-    size, described = _body_size(reader, version, tee)
-    start = _HEADER.size + described
-    body = reader.take(size)
+    version, tee = _header(_take(data, 0, _HEADER.size))
+    start, size = _place_of_body(data, version, tee)
+    body = _take(data, start, size)
     sgx = read_sgx(body, path="report") if tee == _SGX else None
     td = read_td(body, path="report") if tee == _TDX else None
-    proof = _proof(reader.take(reader.u32()), version)
-    _check_padding(data, start + size + 4 + int.from_bytes(data[start + size : start + size + 4], "little"))
-    return Quote(version=version, signed=data[: start + size], sgx=sgx, td=td, proof=proof)
+    end = start + size
+    left = int.from_bytes(_take(data, end, 4), "little")
+    proof = _proof(_take(data, end + 4, left), version)
+    _check_padding(data, end + 4 + left)
+    return Quote(version=version, signed=data[:end], sgx=sgx, td=td, proof=proof)
+
+
+def _take(data: bytes, start: int, count: int) -> bytes:
+    taken = data[start : start + count]
+    if len(taken) != count:
+        got = len(data) - start
+        raise Malformed("QUOTE_TRUNCATED", "quote", expected=f"{count} bytes at {start:#x}", got=got)
+    return taken
 
 
 def _header(raw: bytes) -> tuple[int, int]:
@@ -90,25 +98,26 @@ def _header(raw: bytes) -> tuple[int, int]:
         raise Malformed("QUOTE_VERSION", "quote.header.version", expected=list(VERSIONS), got=version)
     if key_type != _ECDSA_P256:
         raise Malformed("ATT_KEY_TYPE", "quote.header.att_key_type", expected="2, ECDSA over P-256", got=key_type)
-    if tee not in ((_SGX,) if version == 3 else (_SGX, _TDX)):
+    if tee != _SGX and (tee != _TDX or version == 3):
         expected = "0, SGX" if version == 3 else "0, SGX, or 0x81, TDX"
         raise Malformed("TEE_TYPE", "quote.header.tee_type", expected=expected, got=f"{tee:#x}")
-    if version != 3 and any(svns):
+    if version != 3 and svns != _NO_SVNS:
         raise Malformed("QUOTE_RESERVED", "quote.header.reserved[0x008]", expected="4 zero bytes", got=svns)
     if vendor != _INTEL_QE:
         raise Malformed("QE_VENDOR", "quote.header.qe_vendor_id", expected=_INTEL_QE, got=vendor)
     return version, tee
 
 
-def _body_size(reader: Reader, version: int, tee: int) -> tuple[int, int]:
-    """The size of the body, and of what describes it."""
+def _place_of_body(data: bytes, version: int, tee: int) -> tuple[int, int]:
+    """Where the body begins, and its size."""
+    start = _HEADER.size
     if version != 5:
-        return (SGX_SIZE if tee == _SGX else 584), 0
-    kind, size = reader.u16(), reader.u32()
+        return start, (SGX_SIZE if tee == _SGX else 584)
+    kind, size = _DESCRIPTOR.unpack(_take(data, start, _DESCRIPTOR.size))
     if _BODIES.get(kind) != (tee, size):
         expected = ", ".join(f"type {k} with {s} bytes" for k, (t, s) in _BODIES.items() if t == tee)
         raise Malformed("QUOTE_BODY", "quote.body", expected=expected, got=f"type {kind} with {size} bytes")
-    return size, 6
+    return start + _DESCRIPTOR.size, size
 
 
 def _proof(data: bytes, version: int) -> Proof:
@@ -121,24 +130,23 @@ def _proof(data: bytes, version: int) -> Proof:
     if outer:
         _check_outer(outer[0], outer[1], len(data) - _OUTER)
     at = head.size + auth_size
-    qe_auth, rest = data[head.size : at], data[at:]
-    if len(rest) < _CERTIFICATION.size:
+    left = len(data) - at - _CERTIFICATION.size
+    if left < 0:
         got = f"{len(data)} bytes"
         raise Malformed("QUOTE_CERT_DATA", "quote.signature_data", expected=f"more than {at} bytes", got=got)
-    kind, size = _CERTIFICATION.unpack_from(rest)
+    kind, size = _CERTIFICATION.unpack_from(data, at)
     if kind not in _CERTIFICATION_TYPES:
         raise Malformed("QUOTE_CERT_DATA", "quote.certification.type", expected="1 to 5", got=kind)
-    certification = Certification(kind=kind, data=rest[_CERTIFICATION.size :])
-    if len(certification.data) != size:
-        path, left = "quote.certification.size", len(certification.data)
+    if left != size:
+        path = "quote.certification.size"
         raise Malformed("QUOTE_CERT_DATA", path, expected=f"{left}, which are left", got=size)
     return Proof(
         signature=signature,
         attestation_key=key,
         qe_report=read_sgx(qe_report, path="qe_report"),
         qe_report_signature=qe_report_signature,
-        qe_auth=qe_auth,
-        certification=certification,
+        qe_auth=data[head.size : at],
+        certification=Certification(kind=kind, data=data[at + _CERTIFICATION.size :]),
     )
 
 
@@ -152,9 +160,8 @@ def _check_outer(kind: int, size: int, left: int) -> None:
 
 
 def _check_padding(data: bytes, end: int) -> None:
-    rest = data[end:]
-    if rest.count(0) != len(rest):
-        raise Malformed("QUOTE_TRAILING", f"quote[{end:#x}]", expected="nothing, or zeros", got=rest)
+    if data.count(0, end) != len(data) - end:
+        raise Malformed("QUOTE_TRAILING", f"quote[{end:#x}]", expected="nothing, or zeros", got=data[end:])
 
 
 def claims_of(quote: Quote, pck: PckIdentity, verdict: TcbVerdict, *, simulated: bool) -> TdxClaims | SgxClaims:

@@ -34,6 +34,7 @@ _NEEDS_CONFIGURATION = frozenset(
 )
 _NEEDS_HARDENING = frozenset({_S.SWHardeningNeeded, _S.ConfigurationAndSWHardeningNeeded})
 _OUT_OF_DATE = frozenset({_S.OutOfDate, _S.OutOfDateConfigurationNeeded})
+_OLD_OR_REVOKED = _OUT_OF_DATE | {_S.Revoked}
 _RELAUNCH = frozenset({_S.TDRelaunchAdvised, _S.TDRelaunchAdvisedConfigurationNeeded})
 # By (needs configuration, needs hardening): what is left when nothing is out of date.
 _PLAIN = {
@@ -78,29 +79,34 @@ def evaluate_tdx(
     identity = _module(info, svn[1])
     _check_module(report, identity)
     sgx = _sgx_level(pck, info)
-    tdx = next((level for level in info.levels if _reaches(pck, level) and _tdx_reaches(svn, level)), None)
-    if tdx is None:
-        raise _not_supported("tcb.tdx", "a level that TEE_TCB_SVN reaches", svn.hex())
-    parts = [sgx.as_sgx, tdx.as_tdx]
+    tdx = _tdx_level(pck, svn, info)
+    parts: tuple[TcbPart, ...] = (sgx.as_sgx, tdx.as_tdx)
     if svn[1]:
-        parts.append(isv_level("tcb.module", svn[0], identity.levels).part)
-    return tuple(parts), _relaunch(report, info, parts, qe)
+        parts = (*parts, isv_level("tcb.module", svn[0], identity.levels).part)
+    return parts, _relaunch(report, info, parts, qe)
 
 
 def isv_level(path: str, isvsvn: int, levels: Sequence[IsvLevel]) -> IsvLevel:
     """The best level that ISVSVN reaches; raises NotAuthentic TCB_NOT_SUPPORTED."""
-    found = next((level for level in levels if isvsvn >= level.isvsvn), None)
-    if found is None:
-        raise _not_supported(path, f"ISVSVN of at least {levels[-1].isvsvn if levels else 'any level'}", isvsvn)
-    return found
+    for level in levels:
+        if isvsvn >= level.isvsvn:
+            return level
+    raise _not_supported(path, f"ISVSVN of at least {levels[-1].isvsvn if levels else 'any level'}", isvsvn)
 
 
 def _sgx_level(pck: PckIdentity, info: TcbInfo) -> TcbLevel:
-    found = next((level for level in info.levels if _reaches(pck, level)), None)
-    if found is None:
-        got = f"{bytes(pck.components).hex()}, PCESVN {pck.pcesvn}"
-        raise _not_supported("tcb.sgx", "a level that the PCK certificate reaches", got)
-    return found
+    for level in info.levels:
+        if _reaches(pck, level):
+            return level
+    got = f"{bytes(pck.components).hex()}, PCESVN {pck.pcesvn}"
+    raise _not_supported("tcb.sgx", "a level that the PCK certificate reaches", got)
+
+
+def _tdx_level(pck: PckIdentity, svn: bytes, info: TcbInfo) -> TcbLevel:
+    for level in info.levels:
+        if _reaches(pck, level) and _tdx_reaches(svn, level):
+            return level
+    raise _not_supported("tcb.tdx", "a level that TEE_TCB_SVN reaches", svn.hex())
 
 
 def _reaches(pck: PckIdentity, level: TcbLevel) -> bool:
@@ -150,11 +156,10 @@ def _relaunch(report: TdReport, info: TcbInfo, parts: Sequence[TcbPart], qe: Tcb
     """Whether all that is out of date is what the TD was launched on, and the platform has since been updated."""
     if report.tee_tcb_svn2 is None:
         return None
-    by_name = {part.name: part.status for part in parts}
-    sgx, tdx, module = by_name["sgx"], by_name["tdx"], by_name.get("module")
-    if qe.status in _OUT_OF_DATE | {_S.Revoked} or sgx in _OUT_OF_DATE | {_S.Revoked}:
+    sgx, tdx, *module = (part.status for part in parts)
+    if module != [_S.OutOfDate] or tdx is _S.Revoked:
         return None
-    if module is not _S.OutOfDate or tdx is _S.Revoked:
+    if qe.status in _OLD_OR_REVOKED or sgx in _OLD_OR_REVOKED:
         return None
     svn2, latest = report.tee_tcb_svn2, info.levels[0].tdx
     if latest is None:

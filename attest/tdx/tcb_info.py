@@ -7,7 +7,7 @@ version 2. A document is recognised by its own version, never by where it came f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -179,13 +179,14 @@ def _level(read: Members, tee: str, *, old: bool) -> TcbLevel:
         sgx = tcb.svns("sgxtcbcomponents", _COMPONENTS)
         tdx = tcb.svns("tdxtcbcomponents", _COMPONENTS) if tee == "TDX" else None
     part = _part(read, "sgx", _STATUSES)
-    return TcbLevel(sgx=sgx, pcesvn=tcb.whole("pcesvn", 0xFFFF), tdx=tdx, as_sgx=part, as_tdx=replace(part, name="tdx"))
+    as_tdx = TcbPart(name="tdx", status=part.status, tcb_date=part.tcb_date, advisories=part.advisories)
+    return TcbLevel(sgx=sgx, pcesvn=tcb.whole("pcesvn", 0xFFFF), tdx=tdx, as_sgx=part, as_tdx=as_tdx)
 
 
 def _part(read: Members, name: str, statuses: Mapping[str, TcbStatus]) -> TcbPart:
     return TcbPart(
         name=name,
-        status=statuses[read.exactly("tcbStatus", *statuses)],
+        status=read.named("tcbStatus", statuses),
         tcb_date=read.time("tcbDate"),
         advisories=read.texts("advisoryIDs"),
     )

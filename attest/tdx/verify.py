@@ -7,8 +7,9 @@ no collateral is checked first, so that nothing is ever fetched for a quote that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from attest.anchors import Anchors
 from attest.ecdsa import spki_of_p256, verify_p256
@@ -18,13 +19,14 @@ from attest.finding import Finding, Outcome
 from attest.path import check_valid
 from attest.tdx import certification
 from attest.tdx.chain import CAS, Bench, VerifiedChain, authenticate_pck
-from attest.tdx.claims import SgxClaims, TcbVerdict, TdxClaims
+from attest.tdx.claims import PckIdentity, SgxClaims, TcbStatus, TcbVerdict, TdxClaims
 from attest.tdx.collateral import VerifiedCollateral, authenticate_collateral, check_current
 from attest.tdx.pck import read_pck
 from attest.tdx.qe import check_binding, evaluate_qe
-from attest.tdx.quote import Quote, claims_of, parse
+from attest.tdx.quote import Proof, Quote, claims_of, parse
 from attest.tdx.revocation import check_not_revoked
 from attest.tdx.tcb import evaluate_sgx, evaluate_tdx, merge
+from attest.tdx.tcb_info import TcbInfo
 from attest.x509 import load_certificate
 
 __all__ = ["Authentic", "Needed", "needed", "verify_quote"]
@@ -76,22 +78,21 @@ def verify_quote(
     """
     quote = parse(raw)  # 1
     bench = Bench(anchors)
-    usable = [each for each in chains if each.root in anchors.intel]
-    chain = _certified(quote, tuple(collateral), bench, usable)  # 2
+    chain = _certified(quote, collateral, bench, [each for each in chains if each.root in anchors.intel])  # 2
     check_valid(chain.links, now)  # 3
     proof = quote.proof
-    _check_signature(chain.spki, proof.qe_report.raw, proof.qe_report_signature, "QE_REPORT_SIGNATURE")
+    chain = _vouching(chain, proof)
     check_binding(proof)  # 4
     _check_signature(spki_of_p256(proof.attestation_key), quote.signed, proof.signature, "QUOTE_SIGNATURE")  # 5
-    judge = _Judge(quote=quote, chain=chain, now=now, required=revocation_required)
+    usable = [each for each in kept if each.root in anchors.intel]
     first: AttestError | None = None
     for source in _likely(collateral, chain):
         try:
-            found = next((each for each in kept if each.source == source and each.root in anchors.intel), None)
-            return judge.by(found or authenticate_collateral(source, bench))  # 6
+            authentic = _kept(usable, source) or authenticate_collateral(source, bench)  # 6
+            return _judged(quote, chain, authentic, now=now, required=revocation_required)
         except AttestError as error:
             first = first or error
-    expected = f"collateral for FMSPC {chain.pck.fmspc.hex()}, {chain.ca} CA, {judge.tee}"
+    expected = f"collateral for FMSPC {chain.pck.fmspc.hex()}, {chain.ca} CA, {_tee(quote)}"
     raise first or NotAuthentic("COLLATERAL_MISSING", "collateral.tdx", expected=expected, got="none")
 
 
@@ -114,20 +115,40 @@ def _tee(quote: Quote) -> str:
 
 
 def _certified(
-    quote: Quote, collateral: tuple[TdxCollateral, ...], bench: Bench, kept: Sequence[VerifiedChain]
+    quote: Quote, collateral: Sequence[TdxCollateral], bench: Bench, kept: Sequence[VerifiedChain]
 ) -> VerifiedChain:
     """The chain that certifies the quoting enclave, kept from before or verified now."""
     named = quote.proof.certification
     first: AttestError | None = None
     for source in certification.chains(named, collateral):
         try:
-            chain = next((c for c in kept if c.source == source), None) or authenticate_pck(source, bench)
+            chain = _kept(kept, source) or authenticate_pck(source, bench)
             certification.check_names(named, chain.pck)
         except AttestError as error:
             first = first or error
         else:
             return chain
     raise first or NotAuthentic("PCK_CHAIN_MISSING", "pck_chain", expected="a chain", got="none")
+
+
+_Verified = TypeVar("_Verified", VerifiedChain, VerifiedCollateral)
+
+
+def _kept(kept: Sequence[_Verified], source: bytes | TdxCollateral) -> _Verified | None:
+    """What was verified before of these very bytes."""
+    for each in kept:
+        if each.source == source:
+            return each
+    return None
+
+
+def _vouching(chain: VerifiedChain, proof: Proof) -> VerifiedChain:
+    """The chain, once its key signed the enclave's report: what it was seen to have signed before is spared."""
+    vouched = proof.qe_report.raw, proof.qe_report_signature
+    if chain.vouched == vouched:
+        return chain
+    _check_signature(chain.spki, *vouched, "QE_REPORT_SIGNATURE")
+    return replace(chain, vouched=vouched)
 
 
 def _check_signature(spki: bytes, message: bytes, signature: bytes, check: str) -> None:
@@ -137,62 +158,56 @@ def _check_signature(spki: bytes, message: bytes, signature: bytes, check: str) 
 
 def _likely(collateral: Sequence[TdxCollateral], chain: VerifiedChain) -> Sequence[TdxCollateral]:
     """Those that speak of this family; if there is none, the first, so that a check can say what is wrong with it."""
+    if len(collateral) == 1:
+        return collateral
     name = chain.pck.fmspc.hex().encode()
     return [each for each in collateral if name in each.tcb_info.lower()] or collateral[:1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judge:
-    """Steps 6 to 8, by whichever collateral."""
+def _judged(
+    quote: Quote, chain: VerifiedChain, collateral: VerifiedCollateral, *, now: datetime, required: bool
+) -> Authentic:
+    """The claims, if the collateral is this platform's and speaks for it at `now`."""
+    _check_family(_tee(quote), chain.pck, collateral.tcb_info)
+    check_current(collateral, now)
+    revocation = check_not_revoked(chain, collateral, required=required)  # 7
+    verdict = _verdict(quote, chain.pck, collateral, now)  # 8
+    return Authentic(
+        claims=claims_of(quote, chain.pck, verdict, simulated=chain.root.simulated),
+        findings=_PASSED + revocation,
+        chain=chain,
+        collateral=collateral,
+    )
 
-    quote: Quote
-    chain: VerifiedChain
-    now: datetime
-    required: bool
 
-    @property
-    def tee(self) -> str:
-        """SGX or TDX."""
-        return _tee(self.quote)
+def _check_family(tee: str, pck: PckIdentity, info: TcbInfo) -> None:
+    for name, expected, got in (
+        ("id", tee, info.tee),
+        ("fmspc", pck.fmspc, info.fmspc),
+        ("pceId", pck.pceid, info.pceid),
+    ):
+        if expected != got:
+            raise NotAuthentic("TCBINFO_MISMATCH", f"tcb_info.{name}", expected=expected, got=got)
 
-    def by(self, collateral: VerifiedCollateral) -> Authentic:
-        """The claims, if the collateral is this platform's and speaks for it at `now`."""
-        self._check_family(collateral)
-        check_current(collateral, self.now)
-        revocation = check_not_revoked(self.chain, collateral, required=self.required)  # 7
-        verdict = self._verdict(collateral)  # 8
-        return Authentic(
-            claims=claims_of(self.quote, self.chain.pck, verdict, simulated=self.chain.root.simulated),
-            findings=(*_PASSED, *revocation),
-            chain=self.chain,
-            collateral=collateral,
-        )
 
-    def _check_family(self, collateral: VerifiedCollateral) -> None:
-        pck, info = self.chain.pck, collateral.tcb_info
-        compared = (("id", self.tee, info.tee), ("fmspc", pck.fmspc, info.fmspc), ("pceId", pck.pceid, info.pceid))
-        for name, expected, got in compared:
-            if expected != got:
-                raise NotAuthentic("TCBINFO_MISMATCH", f"tcb_info.{name}", expected=expected, got=got)
-
-    def _verdict(self, collateral: VerifiedCollateral) -> TcbVerdict:
-        info, pck = collateral.tcb_info, self.chain.pck
-        qe = evaluate_qe(self.quote.proof.qe_report, collateral.qe_identity, self.tee)
-        relaunch = None
-        if self.quote.td is None:
-            parts = evaluate_sgx(pck, info)
-        else:
-            parts, relaunch = evaluate_tdx(pck, self.quote.td, info, qe)
-        status = merge([*(part.status for part in parts), qe.status]) if relaunch is None else relaunch
-        counted = (*parts[1 if self.quote.td is not None else 0 :], qe)
-        return TcbVerdict(
-            status=status,
-            advisories=tuple(sorted({advisory for part in counted if part.advisories for advisory in part.advisories})),
-            parts=(*parts, qe),
-            tcb_info_evaluation=info.evaluation,
-            qe_identity_evaluation=collateral.qe_identity.evaluation,
-            at=self.now,
-        )
+def _verdict(quote: Quote, pck: PckIdentity, collateral: VerifiedCollateral, now: datetime) -> TcbVerdict:
+    info, identity = collateral.tcb_info, collateral.qe_identity
+    qe = evaluate_qe(quote.proof.qe_report, identity, _tee(quote))
+    relaunch: TcbStatus | None = None
+    if quote.td is None:
+        parts = counted = (*evaluate_sgx(pck, info), qe)
+    else:
+        of_td, relaunch = evaluate_tdx(pck, quote.td, info, qe)
+        parts = (*of_td, qe)
+        counted = parts[1:]
+    return TcbVerdict(
+        status=merge([part.status for part in parts]) if relaunch is None else relaunch,
+        advisories=tuple(sorted({advisory for part in counted for advisory in part.advisories})),
+        parts=parts,
+        tcb_info_evaluation=info.evaluation,
+        qe_identity_evaluation=identity.evaluation,
+        at=now,
+    )
 
 
 def _passed(check: str, path: str, expected: str, got: str) -> Finding:

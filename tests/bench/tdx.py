@@ -7,7 +7,7 @@ import hashlib
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dcap_qvl
 from awscrt import crypto
@@ -29,9 +29,14 @@ _CALLS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Medians over the rounds: rate of ours over dcap-qvl's with all kept; time of ours over its with nothing kept."""
+    """Medians over the rounds: rate of ours over dcap-qvl's with all kept; time of ours over its with nothing kept.
+
+    Of what is kept the signature of the quoting enclave's report is a part, for a platform that comes again; `first`
+    is the rate without it, for one that comes for the first time, and so are `overhead_us` and its two checks.
+    """
 
     warm: float
+    first: float
     cold: float
     overhead_us: float
     bare_us: float
@@ -39,7 +44,7 @@ class Figures:
 
 
 def measure_tdx(rounds: int = 9) -> Figures:
-    """Interleaved rounds of the four sides, CPU time."""
+    """Interleaved rounds of the five sides, CPU time."""
     sides = _sides()
     times: list[tuple[float, ...]] = []
     for number in range(rounds + 1):
@@ -47,10 +52,11 @@ def measure_tdx(rounds: int = 9) -> Figures:
         if number:  # the first round warms all sides up
             times.append(row)
     return Figures(
-        warm=statistics.median(dcap / warm for warm, _, _, dcap in times),
-        cold=statistics.median(cold / dcap for _, cold, _, dcap in times),
-        overhead_us=statistics.median(warm - bare for warm, _, bare, _ in times) * 1e6,
-        bare_us=statistics.median(bare for _, _, bare, _ in times) * 1e6,
+        warm=statistics.median(dcap / warm for warm, *_, dcap in times),
+        first=statistics.median(dcap / first for _, first, *_, dcap in times),
+        cold=statistics.median(cold / dcap for _, _, cold, _, dcap in times),
+        overhead_us=statistics.median(first - bare for _, first, _, bare, _ in times) * 1e6,
+        bare_us=statistics.median(bare for *_, bare, _ in times) * 1e6,
         dcap_us=statistics.median(dcap for *_, dcap in times) * 1e6,
     )
 
@@ -59,7 +65,7 @@ def bench_tdx(rounds: int = 7) -> dict[str, str]:
     """For people."""
     f = measure_tdx(rounds)
     return {
-        "rate over dcap-qvl's, collateral kept": f"{f.warm:.1f}",
+        "rate over dcap-qvl's, all kept": f"{f.warm:.1f}; {f.first:.1f} with both signatures of the quote checked",
         "time over dcap-qvl's, nothing kept": f"{f.cold:.2f}",
         "own overhead": f"{f.overhead_us:.0f} us beside two bare checks of {f.bare_us:.0f} us",
     }
@@ -73,16 +79,20 @@ def _cpu(call: Callable[[], object]) -> float:
 
 
 def _sides() -> tuple[Callable[[], object], ...]:
-    """Ours with all kept, ours with nothing, the bare checks, dcap-qvl."""
+    """Ours with all kept, with all but the enclave's report, with nothing; the bare checks, dcap-qvl."""
     vendor = mint(now=_NOW)
     evidence, offered = vendor.platform().evidence(_DATA), vendor.collateral()
     collateral, anchors, root = Collateral(tdx=(offered,)), vendor.anchors, vendor.root.der
     terms = {"report_data": _DATA, "now": _NOW, "revocation": "required"}
     kept = verify(evidence, collateral, anchors, **terms).kept  # type: ignore[arg-type]
+    unvouched = replace(kept, pck_chains=tuple(replace(chain, vouched=None) for chain in kept.pck_chains))
     theirs, seconds = collateral_of(offered), int(_NOW.timestamp())
 
     def warm() -> object:
         return verify(evidence, collateral, anchors, kept=kept, **terms)  # type: ignore[arg-type]
+
+    def first() -> object:
+        return verify(evidence, collateral, anchors, kept=unvouched, **terms)  # type: ignore[arg-type]
 
     def cold() -> object:
         return verify(evidence, collateral, anchors, **terms)  # type: ignore[arg-type]
@@ -90,7 +100,7 @@ def _sides() -> tuple[Callable[[], object], ...]:
     def dcap() -> object:
         return dcap_qvl.verify_with_root_ca(evidence.quote, theirs, root, seconds)
 
-    return warm, cold, _bare(evidence.quote, kept.pck_chains[0].spki), dcap
+    return warm, first, cold, _bare(evidence.quote, kept.pck_chains[0].spki), dcap
 
 
 def _bare(quote: bytes, pck: bytes) -> Callable[[], None]:

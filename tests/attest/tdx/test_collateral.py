@@ -12,8 +12,9 @@ import pytest
 from attest.anchors import Anchors
 from attest.evidence import Collateral, TdxCollateral, TdxEvidence
 from attest.finding import Outcome
+from attest.tdx.chain import VerifiedChain
 from attest.tdx.verify import needed
-from attest.verify import verify
+from attest.verify import Kept, verify
 from tests.attest.refusal import refused
 from tests.attest.tdx.made import DATA, NOW, collateral, intel, judge, platform, td_of
 from tests.makers.intel import Intel, Sgx, key
@@ -331,6 +332,9 @@ TEXTS: dict[str, Callable[[bytes], bytes]] = {
     "text before": lambda pem: b"x\n" + pem,
     "an empty line between": lambda pem: pem.replace(b"-----END CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n\n"),
     "short lines": lambda pem: pem.replace(b"\nMII", b"\nM\nII", 1),
+    "a line of one letter more": lambda pem: _moved(pem, 1),
+    "a line of one letter less": lambda pem: _moved(pem, -1),
+    "an empty line at the end": lambda pem: pem.replace(b"\n-----END", b"\n\n-----END", 1),
     "one long line": lambda pem: pem[:200].replace(b"\n", b"") + pem[200:],
     "another label": lambda pem: pem.replace(b"BEGIN CERTIFICATE", b"BEGIN X509 CERTIFICATE", 1),
     "spaces": lambda pem: pem.replace(b"MII", b" MII", 1),
@@ -338,6 +342,13 @@ TEXTS: dict[str, Callable[[bytes], bytes]] = {
     "text behind": lambda pem: pem + b"x",
     "zeros inside": lambda pem: pem.replace(b"\n", b"\n\0", 1),
 }
+
+
+def _moved(pem: bytes, by: int) -> bytes:
+    """The end of the second line stands elsewhere; there are as many lines as before."""
+    at = pem.index(b"\n", pem.index(b"\n", pem.index(b"\n") + 1) + 1)
+    text = pem[:at] + pem[at + 1 :]
+    return text[: at + by] + b"\n" + text[at + by :]
 
 
 @pytest.mark.parametrize("case", TEXTS)
@@ -399,7 +410,8 @@ def test_t13_both_ends_are_inside() -> None:
 
 def test_what_is_kept_spares_signatures_and_nothing_else() -> None:
     first = judge(QUOTE)
-    assert judge(platform().quote(DATA, mr_td=b"\7" * 48), kept=first.kept).kept == first.kept
+    again = judge(platform().quote(DATA, mr_td=b"\7" * 48), kept=first.kept).kept
+    assert (again.tdx, _bare(again)) == (first.kept.tdx, _bare(first.kept))
     for late in (NOW + 29 * DAY + SECOND, NOW - DAY - SECOND):
         with refused("COLLATERAL_EXPIRED", "COLLATERAL_NOT_YET_VALID", "CRL_EXPIRED", "CRL_NOT_YET_VALID"):
             judge(QUOTE, kept=first.kept, now=late)
@@ -411,6 +423,50 @@ def test_what_is_kept_spares_signatures_and_nothing_else() -> None:
         judge(QUOTE, kept=first.kept, tdx=())
     with refused("QUOTE_SIGNATURE"):
         judge(platform().quote(DATA, signer=key("other")), kept=first.kept)
+
+
+def _bare(kept: Kept) -> list[VerifiedChain]:
+    return [replace(chain, vouched=None) for chain in kept.pck_chains]
+
+
+_QE_REPORT = 48 + 584 + 4 + 64 + 64 + 2 + 4
+# name: (the byte that is changed, the check that refuses)
+VOUCHED: dict[str, tuple[int, str]] = {
+    "MRENCLAVE of the enclave's report": (_QE_REPORT + 64, "QE_REPORT_SIGNATURE"),
+    "REPORTDATA of the enclave's report": (_QE_REPORT + 320, "QE_REPORT_SIGNATURE"),
+    "its signature": (_QE_REPORT + 384, "QE_REPORT_SIGNATURE"),
+    "the attestation key": (_QE_REPORT - 6 - 64, "QE_BINDING"),
+    "authentication data": (_QE_REPORT + 384 + 64 + 2, "QE_BINDING"),
+    "the signed body": (48 + 200, "QUOTE_SIGNATURE"),
+}
+
+
+@pytest.mark.parametrize("case", VOUCHED)
+def test_what_vouched_before_vouches_for_nothing_else(case: str) -> None:
+    at, check = VOUCHED[case]
+    with refused(check):
+        judge(QUOTE[:at] + bytes([QUOTE[at] ^ 1]) + QUOTE[at + 1 :], kept=judge(QUOTE).kept)
+
+
+def test_an_enclave_that_another_platform_vouched_for_is_looked_at() -> None:
+    kept, others = judge(QUOTE).kept, judge(intel().platform(number=2).quote(DATA)).kept
+    mixed = replace(kept.pck_chains[0], vouched=others.pck_chains[0].vouched)
+    assert judge(QUOTE, kept=replace(kept, pck_chains=(mixed,))).kept == kept
+
+
+def test_each_signature_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine with nothing kept: PCK, its CA, the signer, two documents, two lists, the enclave, the quote; then one."""
+    checked: list[bytes] = []
+
+    def count(_spki: bytes, digest: bytes, _signature: bytes, _algorithm: object) -> bool:
+        checked.append(digest)
+        return True
+
+    monkeypatch.setattr("attest.ecdsa._verifies", count)
+    kept = judge(QUOTE).kept
+    assert len(checked) == len(set(checked)) == 9
+    judge(QUOTE, kept=kept)
+    assert len(checked) == 10
 
 
 def test_kept_parts_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
