@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from attest.gpu.opaque import Mode
 from attest.gpu.report import SWITCH
 from attest.gpu.rim import VerifiedRim
+from attest.gpu.rim_id import driver_rim_id, vbios_rim_id
 from attest.gpu.status import Standing
 
 __all__ = ["DeviceClaims", "Manifest"]
@@ -59,3 +60,9 @@ class DeviceClaims:
     def is_switch(self) -> bool:
         """Whether it is an NVSwitch."""
         return self.kind == SWITCH
+
+    @property
+    def rim_ids(self) -> tuple[str, ...]:
+        """What NVIDIA's service calls the manifests of driver and VBIOS; empty where firmware does not say enough."""
+        driver = () if self.is_switch else (driver_rim_id(self.product, self.driver_version),)
+        return (*driver, vbios_rim_id(self.kind, self.board, self.vbios_version))

@@ -28,9 +28,9 @@ def compare(
     parts = [("driver", claims.driver_version, claims.driver_manifests)] if not claims.is_switch else []
     parts.append(("vbios", claims.vbios_version, claims.vbios_manifests))
     chosen: list[Manifest] = []
-    for name, version, manifests in parts:
+    for number, (name, version, manifests) in enumerate(parts):
         if not manifests:
-            yield _missing(claims, f"{at}.measurements.{name}", version, allow_missing)
+            yield _missing(claims, f"{at}.measurements.{name}", version, claims.rim_ids[number], allow_missing)
             continue
         manifest = _best(manifests, claims)
         chosen.append(manifest)
@@ -73,9 +73,10 @@ def _measurements(manifest: Manifest, path: str, claims: DeviceClaims) -> Iterat
         yield _finding("RIM_MEASUREMENT", f"{path}[{index}]", outcome, f"{expected} ({rim.title})", shown)
 
 
-def _missing(claims: DeviceClaims, path: str, version: str, allowed: bool) -> Finding:
+def _missing(claims: DeviceClaims, path: str, version: str, rim_id: str, allowed: bool) -> Finding:
     outcome = Outcome.SKIPPED if allowed else Outcome.FAILED
     expected = f"a manifest of {claims.product} {version or '(no version reported)'}"
+    expected += f" ({rim_id})" if version and rim_id else ""
     return _finding("RIM_MISSING", path, outcome, expected, ", ".join(rim.title for rim in claims.offered) or "none")
 
 

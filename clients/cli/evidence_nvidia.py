@@ -143,6 +143,7 @@ def _said(claims: DeviceClaims) -> dict[str, Any]:
         "mode": claims.mode.value,
         "fwid": (claims.fwid or b"").hex(),
         "nonce": claims.nonce.hex(),
+        "rim_ids": [rim_id for rim_id in claims.rim_ids if rim_id],
         "manifests": [
             f"{each.rim.title}, issued {each.rim.issued}"
             for each in (*claims.driver_manifests, *claims.vbios_manifests)

@@ -1,12 +1,14 @@
 """Collateral that lies ready in a directory. Nothing is fetched.
 
 Files are as the vendor gives them: `*.crl` are revocation lists, `*.ocsp` OCSP responses, `*.xml` and `*.swidtag`
-manifests of NVIDIA's, all else certificates in DER or PEM. Nothing of it is
-trusted for lying here: `attest` verifies each piece against its pinned roots, once, and validity at every use.
+manifests of NVIDIA's, `*.json` answers of its RIM service with one inside, all else certificates in DER or PEM. Nothing
+of it is trusted for lying here: `attest` verifies each piece against its pinned roots, once, and validity at every use.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from kbs.model.collateral import Gathered, Used, describe
 __all__ = ["CollateralUnreadable", "Shelf"]
 
 _MAX_BYTES = 1 << 20
-_KINDS = {".crl": "crls", ".ocsp": "ocsp", ".xml": "rims", ".swidtag": "rims"}
+_KINDS = {".crl": "crls", ".ocsp": "ocsp", ".xml": "rims", ".swidtag": "rims", ".json": "rims"}
 
 
 class CollateralUnreadable(Exception):
@@ -46,7 +48,7 @@ class Shelf:
             if kind is None:
                 certificates += read_certificates(data)
             else:
-                lists[kind].append(data)
+                lists[kind].append(_manifest(path, data) if path.suffix == ".json" else data)
         crls, ocsp, rims = (tuple(lists[kind]) for kind in ("crls", "ocsp", "rims"))
         return cls(Collateral(certificates=tuple(certificates), crls=crls, ocsp=ocsp, rims=rims))
 
@@ -75,3 +77,13 @@ class Shelf:
     def stored(self, used: Used) -> None:
         """What was used is in the store for good."""
         self._memory.stored(used.digest)
+
+
+def _manifest(path: Path, data: bytes) -> bytes:
+    """What `GET /v1/rim/ID` wraps: the manifest, base64 in the member `rim`. Its other members are nobody's word."""
+    try:
+        return base64.b64decode(json.loads(data)["rim"], validate=True)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CollateralUnreadable(
+            f"{path} is no answer of NVIDIA's RIM service, which has a manifest as rim"
+        ) from error

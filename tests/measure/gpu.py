@@ -141,7 +141,7 @@ def _ours(*, anew: bool) -> list[float]:
 
 def _peer_interpreter() -> Path:
     """NVIDIA's verifier in an environment of its own, made once: its pins conflict with ours."""
-    python = _PEER_ENVIRONMENT / "bin" / "python"
+    python = _PEER_ENVIRONMENT.absolute() / "bin" / "python"
     if not (_PEER_ENVIRONMENT / "made").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(_PEER_ENVIRONMENT)], check=True, timeout=120)
         install = [str(python), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet", _PEER]
@@ -154,10 +154,11 @@ def _theirs(rounds: int) -> list[float]:
     """CPU seconds of each attestation by NVIDIA's verifier, the first left out."""
     if VECTORS is None:
         raise FileNotFoundError("the captured evidence is not here (SEALGATE_VECTORS)")
-    script = Path(__file__).with_name("gpu_peer.py")
-    files = [str(VECTORS / path) for path in _FILES]
+    script = Path(__file__).resolve().with_name("gpu_peer.py")
+    files = [str((VECTORS / path).absolute()) for path in _FILES]
     command = [str(_peer_interpreter()), str(script), *files, str(int(_NOW.timestamp())), str(rounds + 1)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    with tempfile.TemporaryDirectory() as elsewhere:  # it leaves its log where it stands
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, cwd=elsewhere)
     document = json.loads(done.stdout.splitlines()[-1])
     if not document["succeeded"]:
         raise ValueError("NVIDIA's verifier did not accept the report")

@@ -121,7 +121,7 @@ def test_a_good_manifest_of_something_else_is_none(driver: dict[str, str]) -> No
     assert _failures(claims) == [("RIM_MISSING", "devices[0].measurements.driver")]
     assert _failures(claims, {**_ONE, "allow_missing_rim": True}) == []
     (finding,) = [f for f in _findings([claims], _ONE) if f.check == "RIM_MISSING"]
-    assert finding.expected == "a manifest of GH100 570.172.08"
+    assert finding.expected == "a manifest of GH100 570.172.08 (NV_GPU_DRIVER_GH100_570.172.08)"
 
 
 def test_no_manifests_at_all() -> None:

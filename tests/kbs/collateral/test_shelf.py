@@ -93,6 +93,24 @@ def test_the_document_says_which_collateral_it_was(tmp_path: Path) -> None:
     assert Shelf.from_directory(tmp_path).ready().digest != first
 
 
+def test_an_answer_of_the_rim_service_lies_there_as_it_came(tmp_path: Path) -> None:
+    document = {
+        "id": "NV_GPU_DRIVER_GH100_570.172.08",
+        "rim": "PGEvPg==",
+        "sha256": "not looked at",
+        "rim_format": "TCG",
+    }
+    (tmp_path / "driver.json").write_text(json.dumps(document))
+    assert Shelf.from_directory(tmp_path).collateral == Collateral(rims=(b"<a/>",))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rim": 1}', '{"rim": "PGEvPg"}', '{"rim": "PGEv Pg=="}', '"rim"'])
+def test_what_is_no_such_answer_stops_the_start(text: str, tmp_path: Path) -> None:
+    (tmp_path / "driver.json").write_text(text)
+    with pytest.raises(CollateralUnreadable, match=r"driver\.json is no answer of NVIDIA's RIM service"):
+        Shelf.from_directory(tmp_path)
+
+
 def test_lists_responses_and_manifests_are_told_by_their_names(tmp_path: Path) -> None:
     for name in ("a.crl", "b.ocsp", "c.xml", "d.swidtag"):
         (tmp_path / name).write_bytes(name.encode())
