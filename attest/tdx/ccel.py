@@ -12,7 +12,7 @@ from attest.reader import Reader
 from attest.tdx.events import DIGEST_SIZE, REGISTERS, Event
 from attest.tdx.tcg import EV_NO_ACTION, describe
 
-__all__ = ["MAX_LOG", "SIGNATURE", "read_ccel"]
+__all__ = ["MAX_LOG", "SIGNATURE", "read_ccel", "without_padding"]
 
 SIGNATURE = b"Spec ID Event03\0"
 MAX_LOG = 2 << 20
@@ -31,6 +31,16 @@ def read_ccel(log: bytes) -> tuple[Event, ...]:
     SHA-384, an unknown register, anything after the end of the log but padding of one byte's value.
     EVENTLOG_EVENT_DIGEST: an event whose digest is not that of its data, where its type says that it must be.
     """
+    return _walk(log)[0]
+
+
+def without_padding(log: bytes) -> bytes:
+    """The log up to its end: the rest of the firmware's area is padding of one byte. Raises as `read_ccel`."""
+    return log[: _walk(log)[1]] + _TERMINATOR
+
+
+def _walk(log: bytes) -> tuple[tuple[Event, ...], int]:
+    """The events, and where they end."""
     if len(log) > MAX_LOG:
         raise Malformed("EVENTLOG_TOO_LARGE", "event_log", expected=f"at most {MAX_LOG} bytes", got=len(log))
     reader = Reader(log, path="event_log", length="EVENTLOG_FORMAT", reserved="EVENTLOG_FORMAT")
@@ -38,8 +48,7 @@ def read_ccel(log: bytes) -> tuple[Event, ...]:
     events: list[Event] = []
     for number in range(_MAX_EVENTS):
         if reader.peek(4) == _TERMINATOR or not any(reader.peek(8)):  # index 0 and type 0 are no event
-            _padding(reader)
-            return tuple(events)
+            return tuple(events), len(log) - _padding(reader)
         event = _event(reader, sizes, f"event_log.events[{number}]")
         if event is not None:
             events.append(event)
@@ -109,8 +118,9 @@ def _data(reader: Reader, path: str) -> bytes:
     return reader.take(size)
 
 
-def _padding(reader: Reader) -> None:
-    """After the log the firmware's area goes on, all of it with one value. Anything else would be data nobody reads."""
+def _padding(reader: Reader) -> int:
+    """Its size. The firmware's area goes on behind the log, all of it with one value; others would be data unread."""
     rest = reader.rest()
     if len(rest) not in (rest.count(0x00), rest.count(0xFF)):
         raise Malformed("EVENTLOG_FORMAT", "event_log.padding", expected="one byte's value, 00 or ff", got="others")
+    return len(rest)

@@ -13,12 +13,15 @@ import pytest
 
 from attest.anchors import Anchors
 from attest.evidence import Collateral, SnpEvidence, TdxEvidence
+from attest.tdx.ccel import read_ccel
 from attest.verify import verify
 from clients.errors import Unavailable
 from clients.workload.tee_configfs import CCEL, ROOT, ConfigfsTsm, NoProvider
 from clients.workload.tee_files import KernelFiles
 from clients.workload.tee_find import find_tee
 from clients.workload.tee_sev_guest import DEVICE, SevGuest, kernel_ioctl
+from tests.attest.tdx.made import platform
+from tests.makers import ccel
 from tests.makers.amd import Amd, Chip, cert_table, mint
 from tests.makers.kernel import FakeKernel, FakeSevGuest
 
@@ -65,9 +68,31 @@ def test_a_report_of_snp(quote: Any, vendor: Amd, chip: Chip) -> None:
     assert kernel.entries == {}
 
 
+BOOT = [(0, b"\x01\x00"), (0, bytes(4)), (1, b"kernel"), (2, b"root=/dev/vda1"), (2, b"initrd")]
+LOG = ccel.boot()
+
+
+def _quote(data: bytes) -> bytes:
+    rtmrs: Any = {f"rtmr{number}": value for number, value in enumerate(ccel.replayed(BOOT))}
+    return platform().quote(data, **rtmrs)
+
+
 def test_a_quote_of_tdx_with_its_log() -> None:
-    kernel = FakeKernel(lambda data: (b"quote over " + data, b""), provider="tdx_guest", extra={CCEL: b"events"})
-    assert ConfigfsTsm(kernel).collect(DATA) == TdxEvidence(quote=b"quote over " + DATA, event_log=b"events")
+    """The whole area of the firmware, padding and all, is larger than what a broker takes."""
+    kernel = FakeKernel(lambda data: (_quote(data), b""), provider="tdx_guest", extra={CCEL: LOG + b"\xff" * (1 << 20)})
+    found = ConfigfsTsm(kernel).collect(DATA)
+    assert isinstance(found, TdxEvidence)
+    assert len(found.event_log) < len(LOG)
+    assert read_ccel(found.event_log) == read_ccel(LOG)
+
+
+@pytest.mark.parametrize("log", [b"events", LOG[:-100], ccel.boot(kernel=b"other"), ccel.ccel()])
+def test_a_log_that_does_not_add_up_stays_at_home(log: bytes) -> None:
+    kernel = FakeKernel(lambda data: (_quote(data), b""), provider="tdx_guest", extra={CCEL: log})
+    assert ConfigfsTsm(kernel).collect(DATA).event_log == b""  # type: ignore[union-attr]
+
+
+def test_a_quote_of_tdx_without_a_log() -> None:
     kernel = FakeKernel(lambda data: (data, b""), provider="tdx_guest")
     assert ConfigfsTsm(kernel).collect(DATA) == TdxEvidence(quote=DATA)
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attest.errors import AttestError
+from attest.tdx.ccel import read_ccel, without_padding
 from attest.tdx.components import Component, differing, read_components
 from attest.tdx.eventlog import read_event_log, verify_event_log
 from attest.tdx.events import Event, replay
@@ -110,6 +111,13 @@ ENDS = {
 @pytest.mark.parametrize("case", ENDS)
 def test_ends(case: str) -> None:
     assert len(read_event_log(ENDS[case])) == 1
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_the_padding_can_be_left_out(case: str) -> None:
+    short = without_padding(ENDS[case])
+    assert short == maker.header() + SEPARATOR + maker.TERMINATOR
+    assert read_ccel(short) == read_ccel(ENDS[case])
 
 
 TOO_LARGE: dict[str, Callable[[], bytes]] = {
