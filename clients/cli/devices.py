@@ -42,6 +42,8 @@ def devices_of(args: argparse.Namespace, doors: Doors) -> Devices:
     if args.devices == "none":
         return NO_DEVICES
     if doors.tee is not None or doors.devices is not None:
+        if doors.devices is None and args.devices == "nvidia":
+            raise Unavailable("this machine's devices are simulated, and there are none")
         return doors.devices or NO_DEVICES
     return find_devices(insist=args.devices == "nvidia", told=_say)
 

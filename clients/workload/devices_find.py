@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 from collections.abc import Callable
 from typing import Any
 
 from clients.errors import Unavailable
 from clients.workload.devices import NO_DEVICES, Devices
-from clients.workload.devices_nscq import LIBRARIES, NscqSwitches, SwitchesUnread
-from clients.workload.devices_nvml import NvmlGpus
 from clients.workload.tee_files import Files, KernelFiles
 
 __all__ = ["CONTROL", "find_devices", "load_nvml", "open_switches"]
@@ -33,6 +30,8 @@ def find_devices(
             sentence = f"there is no {CONTROL}, so no driver of NVIDIA's is loaded; evidence of devices was insisted on"
             raise Unavailable(sentence, retry_after=_AGAIN_S)
         return NO_DEVICES
+    from clients.workload.devices_nvml import NvmlGpus  # noqa: PLC0415  # machines without a driver boot without it
+
     return NvmlGpus((load or load_nvml)(), switches or open_switches, insist=insist, told=told)
 
 
@@ -47,8 +46,13 @@ def load_nvml() -> Any:
         ) from error
 
 
-def open_switches(load: Callable[[str], Any] = ctypes.CDLL) -> Devices:
+def open_switches(load: Callable[[str], Any] | None = None) -> Devices:
     """The door to the NVSwitches; raises SwitchesUnread."""
+    import ctypes  # noqa: PLC0415
+
+    from clients.workload.devices_nscq import LIBRARIES, NscqSwitches, SwitchesUnread  # noqa: PLC0415
+
+    load = load or ctypes.CDLL
     reasons = []
     for name in LIBRARIES:
         try:

@@ -26,6 +26,15 @@ def test_grpc_and_digests_without_an_event_loop() -> None:
     assert {"grpc", "grpc._cython.cygrpc"} <= names
 
 
+def test_a_machine_without_a_gpu_driver_loads_nothing_for_devices() -> None:
+    code = (
+        "from clients.workload.devices_find import find_devices; find_devices(insist=False, told=print, files=Bare())"
+    )
+    bare = "class Bare:\n    exists = staticmethod(lambda path: False)\n"
+    more = loaded(LEAN + USE + bare + code) - loaded(LEAN + USE)
+    assert more == {"clients.workload.devices_find"}
+
+
 def test_what_is_left_out_can_still_be_loaded() -> None:
     names = loaded(LEAN + USE + "import asyncio, ssl; asyncio.run(asyncio.sleep(0)); ssl.create_default_context()")
     assert {"asyncio.events", "_ssl"} <= names

@@ -99,6 +99,16 @@ async def test_the_units_command(machine: Machine) -> None:
     assert machine.keys() == dict.fromkeys((f"{NAME}.key", f"{NAME}.content", f"{NAME}.tlog-proof"), 0o440)
 
 
+async def test_the_units_command_for_gpus_asks_for_nothing_without_them(machine: Machine) -> None:
+    values = conf(machine)
+    (plain,), (reset, start) = unit("sealgate-keys.service")["ExecStart"], unit("gpu.conf")["ExecStart"]
+    assert (reset, start) == ("", f"{plain} --devices nvidia --gpu-ready")
+    words = shlex.split(re.sub(r"\$\{(\w+)\}", lambda m: values[m[1]], start))
+    done = await asyncio.to_thread(machine.run, *map(machine.here, words))
+    assert (done.returncode, machine.keys()) == (5, {})
+    assert "there are none" in done.stderr
+
+
 def test_the_unit_keeps_its_word() -> None:
     settings = unit("sealgate-keys.service")
     assert settings["RuntimeDirectory"] == ["sealgate-keys"]
