@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input install --
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/run.stamp ## a simulated node gets a key from a real broker; what breaks: BREAK=debug|old-tcb|replay|...; with eight GPUs: GPUS=8
+demo: $(VENV)/run.stamp ## a simulated node gets a key from a real broker (GPUS=8; what breaks: BREAK=debug|old-tcb|replay|...)
 	@$(BIN)/python -m deploy.demo.run $(if $(BREAK),--break $(BREAK)) $(if $(GPUS),--gpus $(GPUS))
 
 play: $(VENV)/run.stamp ## a whole simulated site, up until Ctrl-C, with ten things to try
@@ -37,7 +37,7 @@ soak: $(VENV)/dev.stamp ## kill -9 at every point of a release, under load: make
 fuzz: $(VENV)/fuzz.stamp ## coverage-guided fuzzing: make fuzz SECONDS=300
 	@$(BIN)/python -m tests.fuzz $(or $(SECONDS),300)
 
-measure: $(VENV)/dev.stamp ## run an issue's measures: make measure TOPIC=skeleton (LONG=1 for full counts)
+measure: $(VENV)/dev.stamp ## measures in a table: make measure TOPIC=product|log|snp|tdx|gpu|collateral|skeleton (LONG=1: full counts)
 	@$(BIN)/python -m tests.measure $(TOPIC) $(if $(LONG),--long)
 
 proto: $(VENV)/dev.stamp ## regenerate the Python beside proto/sealgate/v1/*.proto

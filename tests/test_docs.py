@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from clients.cli.main import Doors, main
+from deploy.demo.breaks import BREAKS
 from kbs.rpc.errors_doc import render
+from tests.measure.__main__ import TOPICS
 from tests.vectors import VECTORS, needs_vectors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +30,14 @@ def test_every_make_target_of_the_readme_exists() -> None:
     assert named == ["demo", "play", "test"]
     for target in named:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_help_of_make_lists_every_topic_and_break() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    [topics] = re.findall(r"TOPIC=([a-z|]+)", makefile)
+    assert sorted(topics.split("|")) == sorted(TOPICS)
+    [named] = re.findall(r"BREAK=replay` shows[^;]*: ([^;]*);", README)
+    assert re.findall(r"`([a-z-]+)`", named) == list(BREAKS)
 
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:
