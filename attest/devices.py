@@ -7,7 +7,8 @@ breaks it. `why_unbound` looks for the change that was made, for people: it can 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from itertools import combinations
@@ -15,10 +16,19 @@ from itertools import combinations
 from attest.anchors import Anchors
 from attest.errors import AttestError, NotBound
 from attest.evidence import Collateral, DeviceEvidence
-from attest.gpu.verify import AuthenticDevice, KeptDevices, verify_device
+from attest.gpu.prove import ProvenDevice, prove_device
+from attest.gpu.verify import AuthenticDevice, KeptDevices, judge_device
 from attest.profile import Claims
 
-__all__ = ["check_presented", "verify_devices", "why_unbound", "with_devices"]
+__all__ = [
+    "check_presented",
+    "judge_devices",
+    "prove_devices",
+    "verify_devices",
+    "why_unbound",
+    "with_devices",
+    "without_manifests",
+]
 
 _NONCE = slice(4, 36)  # of the SPDM request at the start of every report
 
@@ -51,30 +61,76 @@ def verify_devices(
 ) -> Iterator[AuthenticDevice]:
     """Verifies one device at each step, so that a caller can do other work between two.
 
+    `prove_devices` and `judge_devices`, device by device; raises as they do.
+    """
+    proven = prove_devices(devices, anchors, nonce=nonce, now=now, kept=kept)
+    yield from judge_devices(proven, collateral, anchors, now=now, revocation_required=revocation_required, kept=kept)
+
+
+def prove_devices(
+    devices: Sequence[DeviceEvidence],
+    anchors: Anchors,
+    *,
+    nonce: bytes | None,
+    now: datetime,
+    kept: KeptDevices | None = None,
+) -> Iterator[ProvenDevice]:
+    """What each device's evidence proves by itself, one at each step: nothing has to be at hand for it.
+
     With `nonce` None they are bound to nothing, which their findings say: for evidence that is looked at again.
     Raises the AttestError of the first that fails, its place prefixed with `devices[n]`; NotBound DEVICE_DUPLICATE for
     a UEID or PDI that was there before.
     """
     kept = kept or KeptDevices()
-    statuses, rims = dict(kept.statuses), dict(kept.rims)  # what one device was verified with serves the next
-    known = replace(kept, statuses=statuses, rims=rims)
     seen: dict[bytes, int] = {}
     for number, device in enumerate(devices):
-        try:
-            found = verify_device(
-                device, collateral, anchors, nonce=nonce, now=now, revocation_required=revocation_required, kept=known
-            )
-        except AttestError as error:
-            path = f"devices[{number}].{error.path}"
-            raise type(error)(error.check, path, expected=error.expected, got=error.got) from error
-        for identity in (found.claims.ueid, found.claims.pdi):
+        with _at(number):
+            found = prove_device(device, anchors, nonce=nonce, now=now, opaque=kept.opaque, chains=kept.chains)
+        for identity in (found.chain.ueid, found.chain.pdi):
             first = seen.setdefault(identity, number)
             if first != number:
                 path, got = f"devices[{number}]", f"that of devices[{first}]: {identity.hex()}"
                 raise NotBound("DEVICE_DUPLICATE", path, expected="each device once", got=got)
+        yield found
+
+
+def judge_devices(
+    proven: Iterable[ProvenDevice],
+    collateral: Collateral,
+    anchors: Anchors,
+    *,
+    now: datetime,
+    revocation_required: bool,
+    kept: KeptDevices | None = None,
+) -> Iterator[AuthenticDevice]:
+    """What NVIDIA says of each, one at each step. Raises the AttestError of the first that fails, as above."""
+    kept = kept or KeptDevices()
+    statuses, rims = dict(kept.statuses), dict(kept.rims)  # what one device was verified with serves the next
+    known = replace(kept, statuses=statuses, rims=rims)
+    for number, device in enumerate(proven):
+        with _at(number):
+            found = judge_device(
+                device, collateral, anchors, now=now, revocation_required=revocation_required, kept=known
+            )
         statuses.update((status.der, status) for status in found.statuses)
         rims.update((rim.data, rim) for rim in found.rims)
         yield found
+
+
+@contextmanager
+def _at(number: int) -> Iterator[None]:
+    """A failure inside gets the device's place before its own."""
+    try:
+        yield
+    except AttestError as error:
+        path = f"devices[{number}].{error.path}"
+        raise type(error)(error.check, path, expected=error.expected, got=error.got) from error
+
+
+def without_manifests(devices: Sequence[AuthenticDevice]) -> bool:
+    """Whether any lacks a manifest of its driver or its VBIOS."""
+    every = (device.claims for device in devices)
+    return any(not d.vbios_manifests or (not d.is_switch and not d.driver_manifests) for d in every)
 
 
 def with_devices(claims: Claims, devices: Sequence[AuthenticDevice]) -> Claims:

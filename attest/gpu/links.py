@@ -27,10 +27,12 @@ __all__ = ["Link", "Window", "check_chain", "find_root", "links_of", "window_of"
 class Link:
     """One certificate below the root, as far as it is needed again, and the name and key that issued it.
 
-    `names_source` says that it names where its revocation can be asked for (CRL distribution point or OCSP).
+    `names_source` says that it names where its revocation can be asked for (CRL distribution point or OCSP). `der` is
+    the certificate itself.
     """
 
     name: str
+    der: bytes
     serial: int
     subject: bytes
     issuer: bytes
@@ -86,8 +88,12 @@ def find_root(given: Certificate, roots: Iterable[NvidiaRoot], *, path: str) -> 
     raise NotAuthentic("CHAIN_ROOT_NOT_PINNED", path, expected="the name and key of a pinned root", got=got)
 
 
-def check_chain(chain: Sequence[Certificate], names: Sequence[str], root: NvidiaRoot, *, path: str) -> None:
+def check_chain(
+    chain: Sequence[Certificate], names: Sequence[str], root: NvidiaRoot, *, path: str, below: int = 0
+) -> None:
     """The chain without its root: every link signed by the next, the last by `root`'s own key.
+
+    `below` is how many certificates of the whole chain come before its first; with 0 it is the leaf.
 
     Raises NotAuthentic CHAIN_NAME, CHAIN_ROLE or CHAIN_SIGNATURE, and Malformed CERT_MALFORMED for a doubled extension.
     """
@@ -95,7 +101,7 @@ def check_chain(chain: Sequence[Certificate], names: Sequence[str], root: Nvidia
         where = f"{path}.{names[number]}"
         last = number + 1 == len(chain)
         subject, spki = (root.subject, root.spki) if last else (chain[number + 1].subject, chain[number + 1].spki)
-        _check_role(certificate, number, where)
+        _check_role(certificate, below + number, where)
         if certificate.issuer != subject:
             expected = f"the next certificate's subject: {root.common_name if last else chain[number + 1].common_name}"
             raise NotAuthentic("CHAIN_NAME", where, expected=expected, got=certificate.issuer_common_name or "no name")
@@ -145,6 +151,7 @@ def links_of(chain: Sequence[Certificate], names: Sequence[str], root: NvidiaRoo
     return tuple(
         Link(
             name=name,
+            der=certificate.der,
             serial=certificate.serial,
             subject=certificate.subject,
             issuer=issuer,

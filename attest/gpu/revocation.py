@@ -9,7 +9,7 @@ which is what lets a site without a network bring its own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -25,7 +25,7 @@ from attest.gpu.links import Link
 from attest.gpu.status import State, VerifiedStatus
 from attest.x509 import Certificate, load_certificate, load_revocation_list
 
-__all__ = ["read_statuses"]
+__all__ = ["key_digest", "read_crl", "read_statuses"]
 
 _KEY_OFFSET = 23  # of the public point in the DER SubjectPublicKeyInfo of a P-384 key
 _MAX_OCSP = 16_384
@@ -48,7 +48,9 @@ def read_statuses(
     read: list[VerifiedStatus] = []
     for number, der in enumerate(crls):
         found = known.get(der)
-        read.append(_crl(der, links, f"crls[{number}]") if found is None or _is_news(found, links) else found)
+        if found is None or _is_news(found, links):
+            found = read_crl(der, [(link.issuer, link.issuer_spki) for link in links], f"crls[{number}]")
+        read.append(found)
     for number, der in enumerate(responses):
         found = known.get(der)
         read.append(_ocsp(der, links, f"ocsp[{number}]") if found is None or _is_news(found, links) else found)
@@ -64,9 +66,10 @@ def _is_news(status: VerifiedStatus, links: Sequence[Link]) -> bool:
     return any(link.serial in status.states for link in links)
 
 
-def _crl(der: bytes, links: Sequence[Link], path: str) -> VerifiedStatus:
+def read_crl(der: bytes, issuers: Iterable[tuple[bytes, bytes]], path: str) -> VerifiedStatus:
+    """One list, by whichever of `issuers` (name, DER SubjectPublicKeyInfo) it names; raises as `read_statuses`."""
     crl = load_revocation_list(der, path=path)
-    spki = next((link.issuer_spki for link in links if link.issuer == crl.issuer), b"")
+    spki = next((spki for name, spki in issuers if name == crl.issuer), b"")
     states: dict[int, State] = {}
     if spki:
         if crl.critical:
@@ -146,6 +149,11 @@ def _is_about(single: ocsp.OCSPSingleResponse, link: Link) -> bool:
         and single.issuer_name_hash == digest(link.issuer)
         and single.issuer_key_hash == digest(link.issuer_spki[_KEY_OFFSET:])
     )
+
+
+def key_digest(name: str, data: bytes, *, key: bool = False) -> bytes:
+    """The digest of an issuer's name, or of the point in its SubjectPublicKeyInfo, as a CertID has it."""
+    return _HASHES[name](data[_KEY_OFFSET:] if key else data)
 
 
 def _check_responder(response: ocsp.OCSPResponse, link: Link, path: str) -> Certificate | None:

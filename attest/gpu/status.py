@@ -16,7 +16,7 @@ from typing import NoReturn
 from attest.errors import NotAuthentic
 from attest.gpu.links import Link
 
-__all__ = ["Standing", "State", "VerifiedStatus", "by_issuer", "check_standing"]
+__all__ = ["Standing", "State", "VerifiedStatus", "by_issuer", "check_current", "check_standing"]
 
 
 class State(enum.Enum):
@@ -103,6 +103,12 @@ def check_standing(
 
 
 _CLEAN = Standing()
+
+
+def check_current(status: VerifiedStatus, now: datetime, path: str) -> None:
+    """Raises NotAuthentic STATUS_NOT_YET_VALID or STATUS_EXPIRED for what says nothing at `now`."""
+    if not status.is_current(now):
+        _raise_stale([status], now, path)
 
 
 def _state(link: Link, statuses: Sequence[VerifiedStatus], now: datetime, path: str) -> State | None:

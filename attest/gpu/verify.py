@@ -1,8 +1,7 @@
 """Is this device's evidence authentic, and was it made for this? Raises at the first failure.
 
-Sources: attest/gpu/report.py, certs.py, status.py and rim.py name theirs. The signature covers request and response
-as they were received. A device's report has no field for the machine that it is in: which evidence belongs together is
-bound by the measured guest that collected it (attest/binding.py).
+Sources: attest/gpu/prove.py, status.py and rim.py name theirs. What the evidence proves alone comes first, so that
+nothing has to be at hand, or fetched, for evidence that would be refused anyway.
 """
 
 from __future__ import annotations
@@ -12,21 +11,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from attest.anchors import Anchors
-from attest.ecdsa import verify_p384
-from attest.errors import AttestError, NotAuthentic, NotBound
+from attest.errors import AttestError, NotAuthentic
 from attest.evidence import Collateral, DeviceEvidence
 from attest.finding import Finding, Outcome
-from attest.gpu.certs import VerifiedDeviceChain, authenticate
+from attest.gpu.certs import VerifiedDeviceChain
 from attest.gpu.claims import DeviceClaims, Manifest
 from attest.gpu.opaque import Opaque
-from attest.gpu.report import Report, parse
+from attest.gpu.prove import ProvenDevice, prove_device
+from attest.gpu.report import Report
 from attest.gpu.revocation import read_statuses
 from attest.gpu.rim import VerifiedRim, verify_rim
 from attest.gpu.status import Standing, VerifiedStatus, by_issuer, check_standing
 
-__all__ = ["AuthenticDevice", "KeptDevices", "keep", "verify_device"]
-
-_NONCE_SIZE = 32
+__all__ = ["AuthenticDevice", "KeptDevices", "judge_device", "keep", "verify_device"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,38 +64,43 @@ def verify_device(
 ) -> AuthenticDevice:
     """Verifies one device's report under pinned roots; `nonce` is what it must have signed over, exactly 32 bytes.
 
-    1. the report is an SPDM 1.1 report of its kind     5. the leaf's key signed the report
-    2. its chain ends in a pinned device root           6. firmware, chip and PDI are the certificates'
-    3. each certificate is valid at `now`               7. it was made for `nonce`
-    4. none is revoked or on hold                       8. manifests of its firmware are authentic
-
-    With `nonce` None step 7 is a skipped finding, and what comes back is bound to nothing. Whether measurements are
-    those of the manifests is for appraisal. Raises AttestError.
+    `prove_device`, then `judge_device`. With `nonce` None what comes back is bound to nothing, which a finding says.
+    Whether measurements are those of the manifests is for appraisal. Raises AttestError.
     """
     kept = kept or KeptDevices()
-    report = parse(evidence.report, evidence.kind, kept.opaque)  # 1
-    chain = kept.chains.get(evidence.chain)
-    if chain is None or chain.root not in anchors.nvidia or chain.family.kind != evidence.kind:
-        chain = authenticate(evidence.chain, evidence.kind, anchors)  # 2
-    chain.window.check(now, path="chain")  # 3
-    rims = _rims(collateral.rims, report.opaque, anchors, kept)  # 8, as far as it needs nothing proven
+    proven = prove_device(evidence, anchors, nonce=nonce, now=now, opaque=kept.opaque, chains=kept.chains)
+    return judge_device(proven, collateral, anchors, now=now, revocation_required=revocation_required, kept=kept)
+
+
+def judge_device(
+    proven: ProvenDevice,
+    collateral: Collateral,
+    anchors: Anchors,
+    *,
+    now: datetime,
+    revocation_required: bool,
+    kept: KeptDevices | None = None,
+) -> AuthenticDevice:
+    """The rest, with what NVIDIA publishes: 7. no certificate is revoked or on hold; 8. manifests are authentic.
+
+    Raises AttestError.
+    """
+    kept = kept or KeptDevices()
+    report, chain = proven.report, proven.chain
+    rims = _rims(collateral.rims, report.opaque, anchors, kept)  # 8, as far as it needs no status
     links = (*chain.window.links, *(link for rim in rims for link in rim.window.links))
     statuses = read_statuses(collateral.crls, collateral.ocsp, links, kept.statuses)
     spoken = by_issuer(statuses)
-    standing = check_standing(chain.window.links, spoken, now, required=revocation_required, path="chain")  # 4
+    standing = check_standing(chain.window.links, spoken, now, required=revocation_required, path="chain")  # 7
     if standing.on_hold:
         where = f"chain.{standing.on_hold[0]}"
         raise NotAuthentic("CERT_ON_HOLD", where, expected="not on hold", got="on hold by its issuer")
-    r, s = report.signature
-    verify_p384(chain.spki, report.signed, r, s, check="GPU_SIGNATURE", path="report.signature")  # 5
-    fwid = _check_firmware(report, chain)  # 6
-    bound = _check_nonce(report, nonce)  # 7
     judge = _Manifests(rims=rims, statuses=spoken, now=now, required=revocation_required)
     claims = _claims(report, chain, standing, judge)
     checked = _UNREVOKED if not standing.unchecked else _unchecked(standing)
     return AuthenticDevice(
         claims=claims,
-        findings=(*_ON_THE_WAY, checked, fwid, bound),
+        findings=(*proven.findings, checked),
         opaque=report.opaque,
         chain=chain,
         statuses=statuses,
@@ -163,31 +165,6 @@ class _Manifests:
         return tuple(usable)
 
 
-def _check_firmware(report: Report, chain: VerifiedDeviceChain) -> Finding:
-    """FWID, CHIP_INFO and a switch's own PDI, each as the certificates say it."""
-    opaque, family = report.opaque, chain.family
-    if opaque.chip_info and not family.products.fullmatch(opaque.chip_info):
-        path = "report.opaque[35]"
-        raise NotAuthentic("GPU_ARCHITECTURE", path, expected=f"a chip of {family.chip}", got=opaque.chip_info)
-    if opaque.device_pdi is not None and opaque.device_pdi != chain.pdi:
-        raise NotAuthentic("GPU_PDI_MISMATCH", "report.opaque[22]", expected=chain.pdi, got=opaque.device_pdi)
-    if opaque.fwid is None:
-        return _NO_FWID
-    if opaque.fwid != chain.fwid:
-        raise NotAuthentic("GPU_FWID_MISMATCH", "report.opaque[20]", expected=chain.fwid or "none", got=opaque.fwid)
-    return _SAME_FWID
-
-
-def _check_nonce(report: Report, nonce: bytes | None) -> Finding:
-    if nonce is None:
-        return _UNBOUND
-    if len(nonce) != _NONCE_SIZE:
-        raise NotBound("NONCE_REQUIRED", "nonce", expected=f"{_NONCE_SIZE} bytes to compare with", got=nonce)
-    if report.nonce != nonce:
-        raise NotBound("GPU_NONCE_MISMATCH", "report.nonce", expected=nonce, got=report.nonce)
-    return _BOUND
-
-
 def _claims(report: Report, chain: VerifiedDeviceChain, standing: Standing, judge: _Manifests) -> DeviceClaims:
     opaque, family = report.opaque, chain.family
     product = opaque.chip_info or family.product
@@ -232,20 +209,4 @@ def _unchecked(standing: Standing) -> Finding:
     return _finding("CERT_REVOKED", "chain", Outcome.SKIPPED, "a CRL or OCSP response for each", got)
 
 
-# What has passed whenever a device comes back at all.
-_ON_THE_WAY = (
-    _passed("GPU_REPORT_FORMAT", "report", "an SPDM 1.1 measurement report", "one"),
-    _passed("CHAIN_ROOT_NOT_PINNED", "chain.root", "a pinned device root", "one"),
-    _passed("CHAIN_SIGNATURE", "chain", "four ECDSA signatures", "all verify"),
-    _passed("GPU_ARCHITECTURE", "chain", "four names of one design", "one"),
-    _passed("CERT_EXPIRED", "chain", "each valid now", "all are"),
-    _passed("GPU_SIGNATURE", "report.signature", "a signature by the leaf's key", "one"),
-)
 _UNREVOKED = _passed("CERT_REVOKED", "chain", "not revoked", "none is")
-_SAME_FWID = _passed("GPU_FWID_MISMATCH", "report.opaque[20]", "the FWID of the leaf", "the same")
-_NO_FWID = _finding("GPU_FWID_MISMATCH", "report.opaque[20]", Outcome.SKIPPED, "the FWID of the leaf", "none reported")
-_BOUND = _passed("GPU_NONCE_MISMATCH", "report.nonce", "the 32 bytes asked for", "the same")
-_UNBOUND = _finding(
-    "GPU_NONCE_MISMATCH", "report.nonce", Outcome.SKIPPED, "32 bytes to compare with",
-    "none given: this evidence may be a replay",
-)  # fmt: skip

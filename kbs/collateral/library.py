@@ -33,16 +33,19 @@ _RENEW_AGAIN_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds of what is under way. `wait_s` is how long one request waits for a fetch that it shares with others."""
+    """Bounds of what is under way. `wait_s` is how long one request waits for a fetch that it shares with others.
+
+    A node with devices waits for a dozen pieces at once, each of which counts.
+    """
 
     flights: int = 64
-    waiters: int = 4_096
+    waiters: int = 16_384
     wait_s: float = 12.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """How one piece is had. `path` is appended to the source's base.
+    """How one piece is had. `path` is appended to the source's base; `question` is an OCSP request to be sent there.
 
     `admit(answer, now)` returns the bytes to keep and the end of their validity in ms, or raises AttestError; `now` is
     in ms. `renew_ms` is the age at which it is renewed at the latest, 0 for what its vendor does not issue anew. With
@@ -58,6 +61,7 @@ class Order:
     renew_ms: int
     rising: bool = False
     before: Callable[[], None] | None = None
+    question: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ class Library:
         try:
             if order.before is not None:
                 order.before()
-            answer = await order.source.get(order.path, limit=order.limit)
+            answer = await order.source.ask(order.path, limit=order.limit, question=order.question)
             try:
                 return await self._admit(order, answer)
             except AttestError as error:

@@ -33,6 +33,9 @@ class Fetch(Protocol):
     async def get(self, url: str, *, limit: int, seconds: float) -> Response:
         """An answer; raises OutboundError."""
 
+    async def post(self, url: str, body: bytes, *, content_type: str, limit: int, seconds: float) -> Response:
+        """An answer to `body`; raises OutboundError."""
+
 
 class Clock(Protocol):
     """ms since 1970, or monotonic."""

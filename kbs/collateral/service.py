@@ -11,66 +11,47 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Final
 
 from attest.errors import AttestError, Malformed
 from attest.evidence import Collateral, HardwareEvidence
+from attest.gpu.prove import ProvenDevice
 from attest.verify import Kept
 from kbs.collateral.errors import CollateralError
 from kbs.collateral.library import Library, Order
 from kbs.collateral.memory import Memory
 from kbs.collateral.port import Cache, Chance, Clock
+from kbs.collateral.publisher import DeviceVendor, Publisher, Vendor
 from kbs.collateral.shelf import Shelf
 from kbs.model.collateral import Gathered, Piece, Used
 from kbs.model.refusal import Unavailable
 
-__all__ = ["CollateralService", "Vendor"]
+__all__ = ["CollateralService"]
 
 _log = logging.getLogger("sealgate.collateral")
 _SWEEP_S: Final = 30.0
 _NEVER: Final = 1 << 62
 
 
-class Vendor(Protocol):
-    """What one vendor publishes about evidence of one kind. `curable` are the failures that more of it may cure."""
-
-    @property
-    def curable(self) -> frozenset[str]:
-        """Names of checks."""
-
-    @property
-    def renewed(self) -> tuple[str, ...]:
-        """How the names of pieces begin that the vendor issues anew."""
-
-    def at_hand(self, evidence: Any, now: int) -> list[Piece]:
-        """Whatever there is without a fetch; raises AttestError for what is no evidence."""
-
-    async def gather(self, evidence: Any, *, report_data: bytes, now: int) -> list[Piece]:
-        """All that is needed; raises AttestError and CollateralError."""
-
-    def proved(self, evidence: Any) -> None:
-        """Evidence was verified with what was fetched for it."""
-
-    def collateral(self, pieces: Sequence[Piece]) -> Collateral:
-        """The pieces as the verifier takes them."""
-
-    def check(self, name: str, data: bytes, now: int) -> int | None:
-        """The end of a piece's validity, if it is what its name says; None for another's name; raises AttestError."""
-
-    def order_of(self, name: str, now: int) -> Order | None:
-        """How the piece of that name is renewed; None if it is another's or is never issued anew."""
-
-
 class CollateralService:
     """Collateral for one broker. `shelf` is what lies ready in a directory; `vendors` by the kind of evidence."""
 
     def __init__(
-        self, shelf: Shelf, library: Library, cache: Cache, vendors: Mapping[type, Vendor], *, chance: Chance
+        self,
+        shelf: Shelf,
+        library: Library,
+        cache: Cache,
+        vendors: Mapping[type, Vendor],
+        devices: DeviceVendor,
+        *,
+        chance: Chance,
     ) -> None:
         self._shelf = shelf
         self._library = library
         self._cache = cache
         self._vendors = vendors
+        self._devices = devices
+        self._publishers: tuple[Publisher, ...] = (*vendors.values(), devices)
         self._chance = chance
         self._memory = Memory()
 
@@ -106,6 +87,30 @@ class CollateralService:
             raise Unavailable("COLLATERAL_UNAVAILABLE", retry_after=error.retry_after) from error
         return self._assemble(vendor, pieces, None)
 
+    def curable(self, evidence: HardwareEvidence, failure: AttestError) -> bool:
+        """Whether collateral could cure what verification of the CPU's evidence failed with."""
+        vendor = self._vendors.get(type(evidence))
+        return vendor is not None and failure.check in vendor.curable
+
+    def at_hand_for_devices(self, gathered: Gathered, devices: Sequence[ProvenDevice], now: int) -> Gathered:
+        """`gathered`, with what there is about a node's devices without a fetch."""
+        return self._with(gathered, self._devices.at_hand(devices, now)) if devices else gathered
+
+    def curable_for_devices(self, failure: AttestError | None) -> bool:
+        """Whether collateral could cure what judging devices failed with; None is a manifest that is missing."""
+        return failure is None or failure.check in self._devices.curable
+
+    async def gather_for_devices(
+        self, gathered: Gathered, devices: Sequence[ProvenDevice], now: int
+    ) -> tuple[Gathered, Unavailable | None]:
+        """As above, fetched where it is missing; and what to say if something that could not be had is needed."""
+        pieces, error = await self._devices.gather(devices, now)
+        missed = None
+        if error is not None:
+            missed = Unavailable("COLLATERAL_UNAVAILABLE", retry_after=error.retry_after)
+            missed.__cause__ = error
+        return self._with(gathered, pieces), missed
+
     def keep(self, evidence: HardwareEvidence, gathered: Gathered, kept: Kept) -> Used:
         """Remembers what was verified, for the next time, and says what that rested on."""
         vendor = self._vendors.get(type(evidence))
@@ -123,7 +128,7 @@ class CollateralService:
         A failure is said in the process's log, and what there is stays until its end.
         """
         changed = []
-        prefixes = [prefix for vendor in self._vendors.values() for prefix in vendor.renewed]
+        prefixes = [prefix for vendor in self._publishers for prefix in vendor.renewed]
         for name in (name for prefix in prefixes for name in self._cache.names(prefix)):
             order = self._order_of(name, now)
             if order is None:
@@ -163,7 +168,7 @@ class CollateralService:
         return outcomes
 
     async def _take(self, piece: Piece, now: int) -> str:
-        for vendor in self._vendors.values():
+        for vendor in self._publishers:
             until = vendor.check(piece.name, piece.data, now)
             if until is not None:
                 admitted = replace(piece, fetched_at=min(piece.fetched_at, now), good_until=until)
@@ -186,8 +191,18 @@ class CollateralService:
         await self._library.close()
 
     def _order_of(self, name: str, now: int) -> Order | None:
-        orders = (vendor.order_of(name, now) for vendor in self._vendors.values())
+        orders = (vendor.order_of(name, now) for vendor in self._publishers)
         return next((order for order in orders if order is not None), None)
+
+    def _with(self, gathered: Gathered, pieces: Sequence[Piece]) -> Gathered:
+        """`gathered` and these; what is there already is there once."""
+        had, found = gathered.collateral, self._devices.collateral(pieces)
+        rims, crls = dict.fromkeys((*had.rims, *found.rims)), dict.fromkeys((*had.crls, *found.crls))
+        collateral = replace(
+            had, rims=tuple(rims), crls=tuple(crls), ocsp=tuple(dict.fromkeys((*had.ocsp, *found.ocsp)))
+        )
+        until = min((piece.good_until for piece in pieces), default=_NEVER)
+        return replace(gathered, collateral=collateral, until=min(gathered.until, until))
 
     def _assemble(self, vendor: Vendor | None, pieces: list[Piece], kept: Kept | None) -> Gathered:
         lying = self._shelf.collateral

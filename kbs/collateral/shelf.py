@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from attest.errors import AttestError
 from attest.evidence import Collateral, HardwareEvidence, read_certificates
+from attest.gpu.prove import ProvenDevice
 from attest.verify import Kept
 from kbs.collateral.memory import Memory
 from kbs.model.collateral import Gathered, Used, describe
+from kbs.model.refusal import Unavailable
 
 __all__ = ["CollateralUnreadable", "Shelf"]
 
@@ -68,6 +71,28 @@ class Shelf:
         """None: there is nothing besides what is at hand."""
         del evidence, failure, report_data, now
         return None
+
+    def curable(self, evidence: HardwareEvidence, failure: AttestError) -> bool:
+        """Never: there is nothing besides what is at hand."""
+        del evidence, failure
+        return False
+
+    def at_hand_for_devices(self, gathered: Gathered, devices: Sequence[ProvenDevice], now: int) -> Gathered:
+        """What there is, already with all of it."""
+        del devices, now
+        return gathered
+
+    def curable_for_devices(self, failure: AttestError | None) -> bool:
+        """Never, as above."""
+        del failure
+        return False
+
+    async def gather_for_devices(
+        self, gathered: Gathered, devices: Sequence[ProvenDevice], now: int
+    ) -> tuple[Gathered, Unavailable | None]:
+        """What there is."""
+        del devices, now
+        return gathered, None
 
     def keep(self, evidence: HardwareEvidence, gathered: Gathered, kept: Kept) -> Used:
         """Remembers what was verified, for the next time, and says what that rested on."""

@@ -18,6 +18,7 @@ from kbs.outbound.errors import OutboundError
 
 __all__ = ["Offline", "Source", "Vendor"]
 
+_OCSP: Final = "application/ocsp-request"  # RFC 6960 appendix A.1
 _AT_ONCE: Final = 4
 _FAILURES: Final = 5
 _REST_MS: Final = 10_000
@@ -31,8 +32,8 @@ class Vendor(Protocol):
 
     name: str
 
-    async def get(self, path: str, *, limit: int) -> Response:
-        """The answer to GET `path`, status 200. Raises CollateralError."""
+    async def ask(self, path: str, *, limit: int, question: bytes | None = None) -> Response:
+        """The answer to GET `path`, or to POST of an OCSP request; status 200. Raises CollateralError."""
 
 
 class Offline:
@@ -41,9 +42,9 @@ class Offline:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    async def get(self, path: str, *, limit: int) -> Response:
+    async def ask(self, path: str, *, limit: int, question: bytes | None = None) -> Response:
         """Raises CollateralError COLLATERAL_OFFLINE."""
-        del limit
+        del limit, question
         raise CollateralError(
             "COLLATERAL_OFFLINE",
             f"{self.name}{path}",
@@ -76,15 +77,15 @@ class Source:
         """How long it is still left alone; 0 if it may be asked."""
         return max(0, self._resting_until - self._monotonic())
 
-    async def get(self, path: str, *, limit: int) -> Response:
-        """The answer to GET `path`, status 200. Raises CollateralError."""
+    async def ask(self, path: str, *, limit: int, question: bytes | None = None) -> Response:
+        """The answer to GET `path`, or to POST of an OCSP request; status 200. Raises CollateralError."""
         self._check_awake(path)
         async with self._slots:
             self._check_awake(path)  # what was learnt while waiting for a slot
             probe = self._rests > 0
             self._trying = self._trying or probe
             try:
-                answer = await self._fetch.get(f"{self.base}{path}", limit=limit, seconds=self._seconds)
+                answer = await self._send(f"{self.base}{path}", question, limit)
             except OutboundError as error:
                 self._count_failure()
                 raise CollateralError(
@@ -93,6 +94,11 @@ class Source:
             finally:
                 self._trying = self._trying and not probe
             return self._judge(answer, path)
+
+    async def _send(self, url: str, question: bytes | None, limit: int) -> Response:
+        if question is None:
+            return await self._fetch.get(url, limit=limit, seconds=self._seconds)
+        return await self._fetch.post(url, question, content_type=_OCSP, limit=limit, seconds=self._seconds)
 
     def _check_awake(self, path: str) -> None:
         """After a rest one request goes first; the others wait for what it learns."""

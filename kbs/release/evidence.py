@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from attest import binding
 from attest.azure.verify import presented
 from attest.binding import bind
-from attest.devices import check_presented, verify_devices, why_unbound, with_devices
+from attest.devices import (
+    check_presented,
+    judge_devices,
+    prove_devices,
+    why_unbound,
+    with_devices,
+    without_manifests,
+)
 from attest.errors import AttestError, NotBound
 from attest.evidence import CpuEvidence, DeviceEvidence, SnpEvidence, TdxEvidence
+from attest.gpu.prove import ProvenDevice
 from attest.gpu.verify import AuthenticDevice, keep
 from attest.profile import Claims, bound_init_data
 from attest.verify import Verified, verify
@@ -21,6 +30,8 @@ from kbs.model.release import Ask
 from kbs.release.port import Broker
 
 __all__ = ["Authentic", "authenticate"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,23 +65,32 @@ async def authenticate(ask: Ask, broker: Broker, now: int) -> Authentic:
 
 
 async def _verify(ask: Ask, broker: Broker, request: bytes, bound: bytes, now: int) -> tuple[Claims, Used]:
-    """With what is at hand; only if that lacks something, and nothing else is wrong, with what can be fetched."""
+    """With what is at hand; only if that lacks something, and nothing else is wrong, with what can be fetched.
 
+    1. the CPU's evidence, with what is at hand     3. the CPU's evidence once more, with what was fetched
+    2. what the devices' evidence proves alone      4. what NVIDIA says of the devices, at hand or fetched
+    """
     hardware, report_data = presented(ask.evidence, bound)
-
-    async def under(gathered: Gathered) -> tuple[Claims, Used]:
-        verified = _verify_cpu(ask, gathered, broker, request, bound, now)
-        devices = await _verify_devices(ask, gathered, broker, now)
-        kept = replace(verified.kept, devices=keep(devices))
-        return with_devices(verified.claims, devices), broker.collateral.keep(hardware, gathered, kept)
-
+    gathered, missed = broker.collateral.at_hand(hardware, now), None
     try:
-        return await under(broker.collateral.at_hand(hardware, now))
+        verified = _verify_cpu(ask, gathered, broker, request, bound, now)  # 1
     except AttestError as error:
-        more = await broker.collateral.gather(hardware, error, report_data=report_data, now=now)
-        if more is None:
+        if not broker.collateral.curable(hardware, error):
             raise
-    return await under(more)
+        missed = error
+    proven = await _prove_devices(ask, gathered, broker, now)  # 2
+    if missed is not None:
+        try:
+            more = await broker.collateral.gather(hardware, missed, report_data=report_data, now=now)
+        except NotBound as error:
+            raise _named(error, ask, request) from error
+        if more is None:
+            raise missed
+        gathered = more
+        verified = _verify_cpu(ask, gathered, broker, request, bound, now)  # 3
+    devices, gathered = await _judge_devices(ask, proven, gathered, broker, now)  # 4
+    kept = replace(verified.kept, devices=keep(devices))
+    return with_devices(verified.claims, devices), broker.collateral.keep(hardware, gathered, kept)
 
 
 def _verify_cpu(ask: Ask, gathered: Gathered, broker: Broker, request: bytes, bound: bytes, now: int) -> Verified:
@@ -85,24 +105,79 @@ def _verify_cpu(ask: Ask, gathered: Gathered, broker: Broker, request: bytes, bo
             kept=gathered.kept,
         )
     except NotBound as error:
-        raise why_unbound(
-            error, ask.device_digests(), lambda digests: binding.bound(ask.transcript(request, digests))
-        ) from error
+        raise _named(error, ask, request) from error
 
 
-async def _verify_devices(ask: Ask, gathered: Gathered, broker: Broker, now: int) -> list[AuthenticDevice]:
+def _named(error: NotBound, ask: Ask, request: bytes) -> NotBound:
+    """The change of the devices that explains it, if one does."""
+    return why_unbound(error, ask.device_digests(), lambda digests: binding.bound(ask.transcript(request, digests)))
+
+
+async def _prove_devices(ask: Ask, gathered: Gathered, broker: Broker, now: int) -> list[ProvenDevice]:
     """One after another, and between two of them everybody else has a turn."""
+    known = gathered.kept.devices if gathered.kept else None
+    return await _each(prove_devices(ask.devices, broker.anchors, nonce=ask.device_nonce(), now=_utc(now), kept=known))
+
+
+async def _judge_devices(
+    ask: Ask, proven: Sequence[ProvenDevice], gathered: Gathered, broker: Broker, now: int
+) -> tuple[list[AuthenticDevice], Gathered]:
+    """With what is at hand; if a status is missing, or a manifest that is required, with what can be fetched.
+
+    What could not be fetched matters only where the devices lack it then: that is Unavailable. A manifest that NVIDIA
+    does not have is for appraisal to find missing.
+    """
+    required = _requires_manifests(ask, broker)
+
+    async def judged(under: Gathered) -> list[AuthenticDevice]:
+        return await _each(
+            judge_devices(
+                proven,
+                under.collateral,
+                broker.anchors,
+                now=_utc(now),
+                revocation_required=True,
+                kept=under.kept.devices if under.kept else None,
+            )
+        )
+
+    gathered, failure, devices = broker.collateral.at_hand_for_devices(gathered, proven, now), None, []
+    try:
+        devices = await judged(gathered)
+        if not (required and without_manifests(devices)):
+            return devices, gathered
+    except AttestError as error:
+        failure = error
+    if not broker.collateral.curable_for_devices(failure):
+        if failure is not None:
+            raise failure
+        return devices, gathered
+    gathered, unavailable = await broker.collateral.gather_for_devices(gathered, proven, now)
+    try:
+        devices = await judged(gathered)
+    except AttestError as error:
+        if unavailable is None or not broker.collateral.curable_for_devices(error):
+            raise
+        raise unavailable from unavailable.__cause__
+    if unavailable is not None and required and without_manifests(devices):
+        raise unavailable
+    return devices, gathered
+
+
+def _requires_manifests(ask: Ask, broker: Broker) -> bool:
+    """Whether a profile of what is asked for refuses devices without manifests; others have none fetched."""
+    snapshot = broker.catalogue.current()
+    assets = (snapshot.assets[name] for name in ask.names if name in snapshot.assets)
+    profiles = (snapshot.profiles.get(asset.profile) for asset in assets)
+    return any(
+        gpu is not None and not gpu.allow_missing_rim for gpu in (p.profile.gpu for p in profiles if p is not None)
+    )
+
+
+async def _each(steps: Iterator[T]) -> list[T]:
     found = []
-    for device in verify_devices(
-        ask.devices,
-        gathered.collateral,
-        broker.anchors,
-        nonce=ask.device_nonce(),
-        now=_utc(now),
-        revocation_required=True,
-        kept=gathered.kept.devices if gathered.kept else None,
-    ):
-        found.append(device)
+    for step in steps:
+        found.append(step)
         await asyncio.sleep(0)
     return found
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from attest.azure.verify import hardware_of
+from attest.devices import prove_devices
+from attest.errors import AttestError
+from attest.gpu.prove import ProvenDevice
+from kbs.model.collateral import Gathered
 from kbs.release.fleet import Fleet
 from kbs.release.port import Broker
-from kbs.release.preflight import Forecast, forecast, refusals_of
+from kbs.release.preflight import Forecast, Seen, forecast, refusals_of
 
 __all__ = ["NOTICE_DAYS", "Kept", "foresee", "watch"]
 
@@ -35,10 +41,20 @@ async def foresee(
     await fleet.follow()
     now, snapshot, found = broker.clock(), broker.catalogue.current(), []
     for seen in fleet.seen(tenants):
-        gathered = broker.collateral.at_hand(hardware_of(seen.evidence), now)
+        gathered = _at_hand(seen, broker, now)
         found.append((seen, refusals_of(seen, gathered, broker.anchors, snapshot, now=now, at=at)))
         await asyncio.sleep(0)
     return forecast(found, ends, at=at)
+
+
+def _at_hand(seen: Seen, broker: Broker, now: int) -> Gathered:
+    """What there is without a fetch, for the CPU and the devices."""
+    gathered = broker.collateral.at_hand(hardware_of(seen.evidence), now)
+    proven: list[ProvenDevice] = []
+    with contextlib.suppress(AttestError):  # told by verification
+        at = datetime.fromtimestamp(now / 1_000, UTC)
+        proven += prove_devices(seen.devices, broker.anchors, nonce=None, now=at)
+    return broker.collateral.at_hand_for_devices(gathered, proven, now)
 
 
 class Kept(Protocol):

@@ -9,6 +9,7 @@ from typing import Protocol
 from attest.anchors import Anchors
 from attest.errors import AttestError
 from attest.evidence import HardwareEvidence
+from attest.gpu.prove import ProvenDevice
 from attest.verify import Kept
 from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.results import ResultSigner
@@ -22,6 +23,7 @@ from kbs.model.collateral import Gathered, Used
 from kbs.model.decision import EngineAnswer, Question
 from kbs.model.faults import Faults
 from kbs.model.lease import LeaseRecord
+from kbs.model.refusal import Unavailable
 from kbs.model.unit import Outcome, Stored, Unit
 from kbs.release.challenge import Challenges
 
@@ -80,6 +82,20 @@ class Collaterals(Protocol):
 
         Raises AttestError for evidence that fails a check that needs no collateral, and Unavailable.
         """
+
+    def curable(self, evidence: HardwareEvidence, failure: AttestError) -> bool:
+        """Whether collateral could cure what verification of the CPU's evidence failed with."""
+
+    def at_hand_for_devices(self, gathered: Gathered, devices: Sequence[ProvenDevice], now: int) -> Gathered:
+        """`gathered`, with what there is about a node's devices without a fetch."""
+
+    def curable_for_devices(self, failure: AttestError | None) -> bool:
+        """Whether collateral could cure what judging devices failed with; None is a manifest that is missing."""
+
+    async def gather_for_devices(
+        self, gathered: Gathered, devices: Sequence[ProvenDevice], now: int
+    ) -> tuple[Gathered, Unavailable | None]:
+        """As above, fetched where it is missing; and what to say if something that could not be had is needed."""
 
     def keep(self, evidence: HardwareEvidence, gathered: Gathered, kept: Kept) -> Used:
         """Remembers what was verified with what, and says what that rested on."""

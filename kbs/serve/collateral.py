@@ -14,6 +14,7 @@ from attest.evidence import Collateral, SnpEvidence, TdxEvidence
 from kbs.collateral.budget import Budget
 from kbs.collateral.kds import Kds
 from kbs.collateral.library import Library
+from kbs.collateral.nvidia import Nvidia, NvidiaSources
 from kbs.collateral.pcs import Pcs
 from kbs.collateral.port import Chance, Clock
 from kbs.collateral.service import CollateralService
@@ -64,7 +65,10 @@ async def open_collateral(
     root = urlsplit(section.pcs_root_crl)
     root_crl = source("intel-root-crl", f"{root.scheme}://{root.netloc}"), root.path
     pcs = Pcs(source("intel-pcs", section.pcs), root_crl, library, anchors)
-    keeper = CollateralService(shelf, library, cache, {SnpEvidence: kds, TdxEvidence: pcs}, chance=chance)
+    places = {"rim": section.nvidia_rim, "crl": section.nvidia_crl, "ocsp": section.nvidia_ocsp}
+    sources = NvidiaSources(**{kind: source(f"nvidia-{kind}", base) for kind, base in places.items()})
+    nvidia = Nvidia(sources, library, anchors)
+    keeper = CollateralService(shelf, library, cache, {SnpEvidence: kds, TdxEvidence: pcs}, nvidia, chance=chance)
     fresh = asyncio.create_task(keeper.keep_fresh(clock)) if asked else None
     try:
         yield keeper
@@ -80,8 +84,10 @@ async def open_collateral(
 
 def _egress(section: Section) -> Egress:
     """Only the hosts that are configured, and none where nothing may be fetched."""
-    asked = (section.kds, section.pcs, section.pcs_root_crl) if section.fetch == "vendors" else ()
-    bases = [urlsplit(base) for base in asked]
+    asked = (
+        section.kds, section.pcs, section.pcs_root_crl, section.nvidia_rim, section.nvidia_crl, section.nvidia_ocsp,
+    )  # fmt: skip
+    bases = [urlsplit(base) for base in asked] if section.fetch == "vendors" else []
     return Egress(
         hosts=frozenset(base.netloc.lower() for base in bases),
         proxy=section.proxy,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -33,13 +34,18 @@ class Answer:
 
 
 Handler = Callable[[str, Mapping[str, str]], Answer]
+Post = Callable[[str, bytes], Answer]
 
 
 class VendorServer:
-    """HTTP/1.1, or HTTPS with `tls`. Counts requests by path, and the connections that are open."""
+    """HTTP/1.1, or HTTPS with `tls`. Counts requests by path, and the connections that are open.
 
-    def __init__(self, handler: Handler, *, tls: ssl.SSLContext | None = None) -> None:
+    What is posted goes to `post`, and is counted by its path and its bytes.
+    """
+
+    def __init__(self, handler: Handler, *, tls: ssl.SSLContext | None = None, post: Post | None = None) -> None:
         self.handler = handler
+        self.post = post
         self.fault: Callable[[str], Answer | None] = lambda path: None
         self.asked: Counter[str] = Counter()
         self.open = 0
@@ -88,19 +94,22 @@ class VendorServer:
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii").split("\r\n")
-        _, path, _ = head[0].split(" ")
+        method, path, _ = head[0].split(" ")
         headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
-        if length := int(headers.get("content-length", "0")):
-            await reader.readexactly(length)
-        self.asked[path] += 1
-        answer = self.fault(path) or self.handler(path, headers)
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        if method == "POST" and self.post is not None:
+            self.asked[f"{path} {hashlib.sha256(body).hexdigest()[:16]}"] += 1
+            answer = self.fault(path) or self.post(path, body)
+        else:
+            self.asked[path] += 1
+            answer = self.fault(path) or self.handler(path, headers)
         await asyncio.sleep(answer.slow_s)
         if answer.hang:
             await reader.read()  # until the client goes away
             return False
         lines = [f"HTTP/1.1 {answer.status} X", f"Content-Length: {len(answer.body)}"]
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-        body = answer.body[: len(answer.body) // 2] if answer.half else answer.body
-        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        sent = answer.body[: len(answer.body) // 2] if answer.half else answer.body
+        writer.write("\r\n".join([*lines, "", ""]).encode() + sent)
         await writer.drain()
         return not answer.half

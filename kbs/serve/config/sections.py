@@ -142,6 +142,17 @@ class Collateral:
         "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der",
         text="Intel's root revocation list; of a PCCS its /sgx/certification/v4/rootcacrl.",
     )
+    nvidia_rim: str = option(
+        base_url,
+        "https://rim.attestation.nvidia.com",
+        text="NVIDIA's RIM service, or a cache that answers as it does: manifests of drivers and VBIOS.",
+    )
+    nvidia_ocsp: str = option(
+        base_url, "https://ocsp.ndis.nvidia.com", text="NVIDIA's OCSP responder for devices and manifests."
+    )
+    nvidia_crl: str = option(
+        base_url, "https://crl.ndis.nvidia.com", text="The host of NVIDIA's revocation lists for devices and manifests."
+    )
     proxy: str | None = option(
         text(r"http://[a-zA-Z0-9.\-\[\]:]+", "http://host:port, without credentials"),
         None,

@@ -15,8 +15,10 @@ from attest.verify import Verified, verify
 from kbs.collateral.budget import Budget
 from kbs.collateral.kds import Kds
 from kbs.collateral.library import Library, Limits
+from kbs.collateral.nvidia import Nvidia, NvidiaSources
 from kbs.collateral.pcs import Pcs
-from kbs.collateral.service import CollateralService, Vendor
+from kbs.collateral.publisher import Vendor
+from kbs.collateral.service import CollateralService
 from kbs.collateral.shelf import Shelf
 from kbs.collateral.source import Source
 from kbs.log.sequence import LogSequencer
@@ -26,6 +28,7 @@ from kbs.store.collateral import CollateralCache
 from kbs.store.connect import create
 from tests.makers import amd
 from tests.makers.kds import FakeKds
+from tests.makers.nvidia_http import FakeNvidia
 from tests.makers.pcs import ROOT_CRL, FakePcs
 from tests.makers.vendor_http import VendorServer
 
@@ -90,7 +93,7 @@ class Built:
 @contextlib.asynccontextmanager
 async def built(
     path: Path,
-    vendor: FakeKds | FakePcs,
+    vendor: FakeKds | FakePcs | FakeNvidia,
     server: VendorServer,
     *,
     clock: Clock | None = None,
@@ -109,7 +112,7 @@ async def built(
     outbound = Outbound(Egress(hosts=frozenset({server.host}), loopback=True))
     library = Library(made, clock, lambda: chance[0], limits)
     source = Source("vendor", server.base, outbound, clock=clock, monotonic=clock, seconds=seconds)
-    anchors = vendor.vendor.anchors if isinstance(vendor, FakeKds) else vendor.intel.anchors
+    anchors = vendor.intel.anchors if isinstance(vendor, FakePcs) else vendor.vendor.anchors
     kds = Kds(
         source,
         library,
@@ -120,7 +123,9 @@ async def built(
     )
     pcs = Pcs(source, (source, ROOT_CRL), library, anchors)
     vendors: dict[type, Vendor] = {SnpEvidence: kds, TdxEvidence: pcs}
-    service = CollateralService(shelf or Shelf(Collateral()), library, made, vendors, chance=lambda: chance[0])
+    nvidia = Nvidia(NvidiaSources(rim=source, crl=source, ocsp=source), library, anchors)
+    lying = shelf or Shelf(Collateral())
+    service = CollateralService(lying, library, made, vendors, nvidia, chance=lambda: chance[0])
     try:
         yield Built(
             service=service,
