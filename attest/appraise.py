@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from attest.age import age_findings
 from attest.azure.appraise import appraise_paravisor
 from attest.azure.claims import ParavisorClaims
 from attest.finding import Finding, Outcome
@@ -35,11 +37,14 @@ class Appraisal:
     nearest: Nearest | None
 
 
-def appraise(claims: Claims, profile: Profile, references: Sequence[ReferenceSet]) -> Appraisal:
+def appraise(
+    claims: Claims, profile: Profile, references: Sequence[ReferenceSet], *, now: datetime | None = None
+) -> Appraisal:
     """Compares authentic claims with a profile and with the reference values of all `references` together.
 
     Acceptable is what `attest.finding.acceptable` says of the findings. Without any reference value POLICY_UNSPECIFIED
-    fails: an empty expectation is a mistake of the configuration and never met.
+    fails: an empty expectation is a mistake of the configuration and never met. The age of collateral is told by `now`;
+    where a profile limits it and no time is given, COLLATERAL_TOO_OLD fails.
     """
     compared = [
         Nearest(set_name=references_.name, value=value, differences=tuple(value.differences(claims)))
@@ -52,7 +57,8 @@ def appraise(claims: Claims, profile: Profile, references: Sequence[ReferenceSet
         *_reference_findings(claims, len(compared), matched, nearest),
         *_init_data_findings(claims, profile),
         *_platform_findings(claims, profile, matched),
-        *_device_findings(claims, profile),
+        *age_findings(claims.issued, profile.collateral_age(claims.platform), now, "collateral"),
+        *_device_findings(claims, profile, now),
     )
     return Appraisal(findings=findings, matched=matched, nearest=nearest)
 
@@ -73,10 +79,10 @@ def _platform_findings(claims: Claims, profile: Profile, matched: ReferenceValue
     return (_finding("POLICY_PLATFORM", "platform", Outcome.FAILED, named or "a TEE in the profile", claims.platform),)
 
 
-def _device_findings(claims: Claims, profile: Profile) -> tuple[Finding, ...]:
+def _device_findings(claims: Claims, profile: Profile, now: datetime | None) -> tuple[Finding, ...]:
     """What the profile asks of GPUs and NVSwitches; where it asks for none, those that are there were verified only."""
     if profile.gpu is not None:
-        return appraise_devices(claims.devices, profile.gpu)
+        return appraise_devices(claims.devices, profile.gpu, now=now)
     if not claims.devices:
         return ()
     got = f"{len(claims.devices)} devices, not appraised"

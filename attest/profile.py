@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from attest.age import Issued
 from attest.azure.claims import ParavisorClaims
 from attest.azure.profile import AzureSnpProfile, AzureTdxProfile
 from attest.errors import Malformed, NotBound
@@ -33,7 +34,7 @@ class Claims:
     `azure-tdx`, and `paravisor` is there as well. The properties below say what every platform says, each in its own
     words. `devices` are the node's GPUs and NVSwitches, in request order. `init_data` are the members of the object
     that the host gave at launch, if its digest was found in the evidence (`bound_init_data`); None where none was
-    given. Only then are they claims.
+    given. Only then are they claims. `issued` is the collateral of the CPU with its vendor's dates.
     """
 
     platform: str
@@ -43,6 +44,7 @@ class Claims:
     paravisor: ParavisorClaims | None = None
     devices: tuple[DeviceClaims, ...] = ()
     init_data: Mapping[str, object] | None = None
+    issued: tuple[Issued, ...] = ()
 
     def __post_init__(self) -> None:
         if self.devices and any(device.simulated != self.simulated for device in self.devices):
@@ -151,6 +153,12 @@ class Profile:
         if platform.endswith("tdx") and tdx is not None:
             return "MRCONFIGID" if tdx.mr_config_id else "RTMR3" if tdx.rtmr3 else ""
         return ""
+
+    def collateral_age(self, platform: str) -> int | None:
+        """How old the CPU's collateral may be, in hours; None where nothing is asked."""
+        azure = {"azure-snp": self.azure_snp, "azure-tdx": self.azure_tdx}.get(platform)
+        asked = azure.cpu if azure is not None else {"snp": self.snp, "tdx": self.tdx}.get(platform)
+        return None if asked is None else asked.maximum_collateral_age_hours
 
     def names(self) -> tuple[str, ...]:
         """The platforms that this profile says something of."""

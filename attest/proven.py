@@ -5,11 +5,12 @@ One line of `VERIFIERS` for each kind; a kind without a line is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from attest.age import Issued
 from attest.anchors import Anchors
 from attest.azure.hcl import SNP, HclReport, parse_hcl
 from attest.azure.verify import VOUCHED, paravisor_claims, verify_azure_snp, verify_azure_tdx
@@ -80,7 +81,7 @@ def _snp(evidence: SnpEvidence, given: Given) -> Proven:
         crls=given.kept.crls,
     )
     return Proven(
-        claims=Claims(platform="snp", simulated=found.claims.simulated, snp=found.claims),
+        claims=Claims(platform="snp", simulated=found.claims.simulated, snp=found.claims, issued=_lists(found.crls)),
         findings=found.findings,
         kept=Kept(chains=(found.chain,), crls=found.crls),
     )
@@ -106,7 +107,13 @@ def _azure_snp(hcl: HclReport, evidence: AzureEvidence, given: Given) -> Proven:
     )
     paravisor = paravisor_claims(hcl, evidence)
     return Proven(
-        claims=Claims(platform="azure-snp", simulated=found.claims.simulated, snp=found.claims, paravisor=paravisor),
+        claims=Claims(
+            platform="azure-snp",
+            simulated=found.claims.simulated,
+            snp=found.claims,
+            paravisor=paravisor,
+            issued=_lists(found.crls),
+        ),
         findings=found.findings,
         kept=Kept(chains=(found.chain,), crls=found.crls),
     )
@@ -125,7 +132,13 @@ def _azure_tdx(hcl: HclReport, evidence: AzureEvidence, given: Given) -> Proven:
     )
     paravisor = paravisor_claims(hcl, evidence)
     return Proven(
-        claims=Claims(platform="azure-tdx", simulated=claims.simulated, tdx=claims, paravisor=paravisor),
+        claims=Claims(
+            platform="azure-tdx",
+            simulated=claims.simulated,
+            tdx=claims,
+            paravisor=paravisor,
+            issued=_documents(found.collateral),
+        ),
         findings=found.findings,
         kept=Kept(pck_chains=(found.chain,), tdx=(found.collateral,)),
     )
@@ -148,9 +161,24 @@ def _tdx(evidence: TdxEvidence, given: Given) -> Proven:
         claims = replace(claims, events=verify_event_log(evidence.event_log, claims.rtmrs))
         findings = (*findings, _REPLAYED)
     return Proven(
-        claims=Claims(platform="tdx", simulated=claims.simulated, tdx=claims),
+        claims=Claims(platform="tdx", simulated=claims.simulated, tdx=claims, issued=_documents(found.collateral)),
         findings=findings,
         kept=Kept(pck_chains=(found.chain,), tdx=(found.collateral,)),
+    )
+
+
+def _lists(crls: Sequence[VerifiedCrl]) -> tuple[Issued, ...]:
+    """The newest of AMD's lists: older ones beside it take nothing back."""
+    return (Issued(name="crl", since=max((crl.this_update for crl in crls), default=None)),)
+
+
+def _documents(collateral: VerifiedCollateral) -> tuple[Issued, ...]:
+    """Intel's two documents and two lists."""
+    lists = {"pck_crl": collateral.pck_crl, "root_ca_crl": collateral.root_crl}
+    return (
+        Issued(name="tcb_info", since=collateral.tcb_info.issue_date),
+        Issued(name="qe_identity", since=collateral.qe_identity.issue_date),
+        *(Issued(name=name, since=crl.this_update if crl else None) for name, crl in lists.items()),
     )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 
+from attest.age import Issued, age_findings
 from attest.finding import Finding, Outcome
 from attest.gpu.claims import DeviceClaims
 from attest.gpu.compare import compare
@@ -20,10 +22,15 @@ from attest.gpu.topology import check_topology
 __all__ = ["appraise_device", "appraise_devices", "appraise_set"]
 
 
-def appraise_devices(devices: Sequence[DeviceClaims], profile: GpuProfile) -> tuple[Finding, ...]:
-    """Every finding of `profile` about `devices`; paths begin with `devices`, those of one device `devices[n].`."""
+def appraise_devices(
+    devices: Sequence[DeviceClaims], profile: GpuProfile, *, now: datetime | None = None
+) -> tuple[Finding, ...]:
+    """Every finding of `profile` about `devices`; paths begin with `devices`, those of one device `devices[n].`.
+
+    `now` is what the age of collateral is told by, where the profile limits it.
+    """
     each = (finding for number, device in enumerate(devices) for finding in appraise_device(number, device, profile))
-    return (*each, *appraise_set(devices, profile))
+    return (*each, *appraise_set(devices, profile), *_ages(devices, profile, now))
 
 
 def appraise_device(number: int, device: DeviceClaims, profile: GpuProfile) -> tuple[Finding, ...]:
@@ -85,6 +92,19 @@ def _versions(device: DeviceClaims, profile: GpuProfile, at: str) -> Iterator[Fi
         found = version_of(value, base)
         shown = ".".join(str(part) if base == 10 else f"{part:02X}" for part in least)
         yield _judged(check, f"{at}.{name}_version", found is not None and found >= least, f"at least {shown}", value)
+
+
+def _ages(devices: Sequence[DeviceClaims], profile: GpuProfile, now: datetime | None) -> Iterator[Finding]:
+    """Of what speaks for certificates, those of devices and of their manifests' signers; a manifest itself has none."""
+    hours = profile.maximum_collateral_age_hours
+    if hours is None or not devices:
+        yield from age_findings((), None, now, "devices.collateral")
+        return
+    for number, device in enumerate(devices):
+        issued = [Issued(name="chain", since=device.standing.since)]
+        for name, manifests in (("driver", device.driver_manifests), ("vbios", device.vbios_manifests)):
+            issued += [Issued(name=f"manifest.{name}", since=each.standing.since) for each in manifests]
+        yield from age_findings(issued, hours, now, f"devices[{number}]")
 
 
 def _number(devices: Sequence[DeviceClaims], profile: GpuProfile) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from attest.age import HOURS
 from attest.document import Read, flag, hexadecimal, malformed, members, one_of, set_of, whole
 from attest.errors import Malformed
 from attest.gpu.certs import FAMILIES
@@ -52,6 +53,7 @@ class GpuProfile:
     minimum_driver: tuple[int, ...] | None = None
     minimum_vbios: tuple[int, ...] | None = None
     pdis: frozenset[bytes] = frozenset()
+    maximum_collateral_age_hours: int | None = None
     allow_missing_rim: bool = False
     allow_unchecked_revocation: bool = False
     allow_rim_on_hold: bool = False
@@ -116,6 +118,7 @@ _READERS: Mapping[str, Read] = {
     "topology": one_of({topology.value: topology for topology in Topology}),
     "minimum_driver": _version(10, "570.172.08"),
     "minimum_vbios": _version(16, "96.00.A5.00.01"),
+    "maximum_collateral_age_hours": HOURS,
     "pdis": set_of(hexadecimal(8)),
     "allow_missing_rim": flag,
     "allow_unchecked_revocation": flag,

@@ -59,10 +59,14 @@ class VerifiedStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What came of asking for every link: the names of those on hold, and of those nobody spoke for."""
+    """What came of asking for every link: the names of those on hold, and of those nobody spoke for.
+
+    `since` is when the oldest of the words that count was made; None if there was none.
+    """
 
     on_hold: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
+    since: datetime | None = None
 
 
 def by_issuer(statuses: Sequence[VerifiedStatus]) -> Mapping[bytes, Sequence[VerifiedStatus]]:
@@ -88,9 +92,13 @@ def check_standing(
     revokes stays revoked.
     """
     on_hold, unchecked = [], []
+    oldest: datetime | None = None
     for link in links:
         offered = statuses.get(link.issuer_spki, ())
-        state = _state(link, offered, now, path) if offered else None
+        word = _word(link, offered, now, path) if offered else None
+        state = None if word is None else word[1]
+        if word is not None and (oldest is None or word[0] < oldest):
+            oldest = word[0]
         if state is State.ON_HOLD:
             on_hold.append(link.name)
         elif state is None and link.names_source:
@@ -99,10 +107,7 @@ def check_standing(
                 expected = "a CRL or OCSP response that speaks for it"
                 raise NotAuthentic("REVOCATION_MISSING", f"{path}.{link.name}", expected=expected, got=got)
             unchecked.append(link.name)
-    return Standing(on_hold=tuple(on_hold), unchecked=tuple(unchecked)) if on_hold or unchecked else _CLEAN
-
-
-_CLEAN = Standing()
+    return Standing(on_hold=tuple(on_hold), unchecked=tuple(unchecked), since=oldest)
 
 
 def check_current(status: VerifiedStatus, now: datetime, path: str) -> None:
@@ -111,8 +116,8 @@ def check_current(status: VerifiedStatus, now: datetime, path: str) -> None:
         _raise_stale([status], now, path)
 
 
-def _state(link: Link, statuses: Sequence[VerifiedStatus], now: datetime, path: str) -> State | None:
-    """The newest current word about a link; None if nobody speaks for it."""
+def _word(link: Link, statuses: Sequence[VerifiedStatus], now: datetime, path: str) -> tuple[datetime, State] | None:
+    """The newest current word about a link and its thisUpdate; None if nobody speaks for it."""
     newest: VerifiedStatus | None = None
     found, stale = State.GOOD, []
     for status in statuses:
@@ -133,7 +138,7 @@ def _state(link: Link, statuses: Sequence[VerifiedStatus], now: datetime, path: 
     if found is State.UNKNOWN:
         path = f"{path}.{link.name}"
         raise NotAuthentic("CERT_STATUS_UNKNOWN", path, expected="a state", got="its issuer does not know it")
-    return found
+    return newest.since, found
 
 
 def _raise_stale(statuses: Sequence[VerifiedStatus], now: datetime, path: str) -> NoReturn:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from attest.age import HOURS
 from attest.document import Read, flag, hexadecimal, malformed, members, numbers, one_of, set_of, text, whole
 from attest.errors import Malformed
 from attest.snp.claims import Firmware, SigningKey
@@ -65,6 +66,7 @@ class SnpProfile:
     author_key_digests: frozenset[bytes] = frozenset()
     chip_ids: frozenset[bytes] = frozenset()
     csp_ids: frozenset[str] = frozenset()
+    maximum_collateral_age_hours: int | None = None
 
     @classmethod
     def parse(cls, document: object, *, path: str = "snp") -> SnpProfile:
@@ -129,6 +131,7 @@ _READERS: Mapping[str, Read] = {
     "products": set_of(_product),
     "signing_keys": set_of(one_of({key.name.lower(): key for key in SigningKey})),
     "vmpl": whole(0, 3),
+    "maximum_collateral_age_hours": HOURS,
     "minimum_abi": numbers(2),
     "allow_smt": flag,
     "allow_platform_smt": flag,

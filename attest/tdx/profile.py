@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from attest.age import HOURS
 from attest.document import Read, flag, hexadecimal, malformed, members, one_of, set_of, text, whole
 from attest.errors import Malformed
 from attest.tdx.claims import TcbStatus
@@ -66,6 +67,7 @@ class TdxProfile:
     allow_dynamic_platform: bool = True
     allow_cached_keys: bool = True
     allow_smt: bool = True
+    maximum_collateral_age_hours: int | None = None
 
     @classmethod
     def parse(cls, document: object, *, path: str = "tdx") -> TdxProfile:
@@ -127,6 +129,7 @@ _DIGESTS = set_of(hexadecimal(48))
 _READERS: Mapping[str, Read] = {
     "accepted_tcb": _STATUSES,
     "grace": _grace,
+    "maximum_collateral_age_hours": HOURS,
     "minimum_tcb_evaluation": whole(1, 2**31 - 1),
     "require_sept_ve_disable": flag,
     "allow_attributes": set_of(one_of({name: name for name in ALLOWABLE_ATTRIBUTES})),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from attest.appraise import Appraisal, appraise
 from attest.finding import Finding, Outcome
@@ -59,7 +60,7 @@ def _appraise(asset: Asset, claims: Claims, snapshot: Snapshot, now: int) -> App
         )
         return Appraisal(findings=(missing,), matched=None, nearest=None)
     active = [r.references for r in map(snapshot.references.get, asset.references) if r is not None and r.counts(now)]
-    return appraise(claims, profile.profile, active)
+    return appraise(claims, profile.profile, active, now=datetime.fromtimestamp(now / 1_000, UTC))
 
 
 async def judge(

@@ -106,7 +106,7 @@ def refusals_of(
         _refusal(seen, asset, finding.check, finding.path, finding.expected, finding.got)
         for asset, appraisal in appraise_all(seen.assets, claims, snapshot, at).items()
         for finding in appraisal.findings
-        if finding.outcome is Outcome.FAILED
+        if finding.outcome is Outcome.FAILED and (finding.check != "COLLATERAL_TOO_OLD" or at <= now)  # renewed by then
     )
 
 

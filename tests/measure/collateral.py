@@ -18,7 +18,7 @@ from tests.makers.pcs import FakePcs
 from tests.makers.vendor_http import Answer, VendorServer
 from tests.measure.table import Measure, Result
 
-__all__ = ["MEASURES", "PRODUCT", "TDX"]
+__all__ = ["GPU", "MEASURES", "PRODUCT", "TDX"]
 
 _AT_ONCE = 1_000
 
@@ -80,6 +80,17 @@ def _family(_long: bool) -> Result:
     return asyncio.run(_storm(FakePcs(vendor), fleet))
 
 
+def _node(_long: bool) -> Result:
+    return _pytest(
+        "tests/kbs/collateral/test_nvidia.py::test_a_thousand_first_requests_fetch_each_piece_once",
+        "tests/kbs/collateral/test_nvidia.py::test_a_node_gets_all_it_needs_once",
+    )
+
+
+def _cold_node(_long: bool) -> Result:
+    return _pytest("tests/flow/test_cold_devices.py")
+
+
 def _cold(_long: bool) -> Result:
     return _pytest("tests/flow/test_cold_broker.py")
 
@@ -98,4 +109,13 @@ TDX = (
         take=_cold,
     ),
 )
-MEASURES = (*PRODUCT, *TDX)
+GPU = (
+    Measure(name="a fake RIM service, responder and list host that misbehave", target=_NAMED, take=_faults("nvidia")),
+    Measure(name="1,000 first requests for one manifest at once", target="one fetch of each piece", take=_node),
+    Measure(
+        name="a cold broker with an imported bundle and no network, GPUs",
+        target="releases a key to a node with GPUs; nothing is fetched for one that would be refused anyway",
+        take=_cold_node,
+    ),
+)
+MEASURES = (*PRODUCT, *TDX, *GPU)

@@ -24,6 +24,7 @@ from tests.bench.gpu import measure_gpu
 from tests.makers.node import node_ask
 from tests.makers.nvidia import hgx
 from tests.makers.site import make_site, unslowed
+from tests.measure.collateral import GPU as FETCHED
 from tests.measure.table import Measure, Result
 from tests.vectors import VECTORS
 
@@ -216,4 +217,5 @@ MEASURES = (
         target="at least 3 times, with chain and both manifests verified again",
         take=_peer_anew,
     ),
+    *FETCHED,
 )
