@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from kbs.custody.secret import Secret
 
-__all__ = ["ResultSigner", "public_jwk", "thumbprint"]
+__all__ = ["ResultSigner", "open_result_key", "public_jwk", "thumbprint"]
 
 _TYPE = "ear+jwt"
 
@@ -32,7 +32,7 @@ class ResultSigner:
         """Other keys from now on."""
         if not keys:
             raise ValueError("there is no key for attestation results")
-        self._keys = [(not_before, _private(secret)) for not_before, secret in keys]
+        self._keys = [(not_before, open_result_key(secret)) for not_before, secret in keys]
 
     def sign(self, claims: Mapping[str, object], now: int) -> str:
         """A compact JWS over the claims."""
@@ -54,7 +54,8 @@ def thumbprint(jwk: Mapping[str, str]) -> str:
     return _text(hashlib.sha256(json.dumps(dict(jwk), separators=(",", ":"), sort_keys=True).encode()).digest())
 
 
-def _private(secret: Secret) -> ec.EllipticCurvePrivateKey:
+def open_result_key(secret: Secret) -> ec.EllipticCurvePrivateKey:
+    """The key in PKCS #8 DER; raises TypeError for one that is not on P-256."""
     key = load_der_private_key(secret.reveal(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise TypeError("a key of attestation results is one on P-256")

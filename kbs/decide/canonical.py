@@ -18,7 +18,7 @@ MAX_DECISION = 1 << 20
 def decision_bytes(question: Question, answers: Sequence[EngineAnswer], decision: Decision) -> bytes:
     """Canonical JSON of question, answers and outcome of step 5; nothing of what step 6 read.
 
-    `findings` begins with those of each resource in order, as many as its `findings` says, then those about the lease,
+    `findings` begins with those of each resource in order, as many as its `findings` says, then those about leases,
     as many as the question's `lease` says, if it has one: the decision can be made again from this document alone.
     """
     document = {

@@ -66,12 +66,15 @@ def _migration(_question: Question, workload: Workload) -> Iterator[Violation]:
 
 
 def _continues(question: Question) -> Iterator[Violation]:
-    """A renewal goes on with a lease: it is the holder's, and nothing about it has failed."""
+    """A renewal goes on with a lease, which is the holder's; and no device is under another machine's lease."""
     if question.action == "renew" and not question.lease:
         yield _violated("ACCESS_DENIED", "LEASE_UNKNOWN", "lease", "a lease to go on with", "nothing known of one")
     for finding in question.lease:
         if finding.outcome is not Outcome.PASSED:
-            yield CONTINUITY.get(finding.check, "ACCESS_DENIED"), finding
+            yield (
+                CONTINUITY.get(finding.check, "ACCESS_DENIED") if question.action == "renew" else "ACCESS_DENIED",
+                finding,
+            )
 
 
 def _known(_question: Question, resource: Resource) -> Iterator[Violation]:

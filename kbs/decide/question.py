@@ -31,7 +31,7 @@ def ask_release(  # everything that can change the answer
 ) -> Question:
     """The question behind a release, rehearsal or renewal at `now`, in ms since 1970.
 
-    `appraisals` holds one for each known name; `lease` are the findings about the lease that is to be renewed.
+    `appraisals` holds one for each known name; `lease` are the findings about leases.
     """
     workload = Workload(
         node=node,

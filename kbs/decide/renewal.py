@@ -19,6 +19,7 @@ CONTINUITY = {
     "LEASE_OVER": REATTEST,
     "LEASE_BLOCKED": BLOCKED,
     "LEASE_DEVICES": REATTEST,
+    "DEVICE_LEASED_ELSEWHERE": REATTEST,
 }
 # What another image, newer firmware or other devices could cure without anybody's leave.
 _CURABLE = frozenset({"APPRAISAL", "REFERENCE_VALUE", "TIER_COVERAGE", "SECOND_FACT"})

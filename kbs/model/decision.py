@@ -56,7 +56,7 @@ class Resource:
 class Question:
     """What is to be decided. `roles` is empty for workloads, `workload` None for people.
 
-    `lease` are the findings about the lease that is to be renewed, empty for any other action.
+    `lease` are the findings about leases: the one that is to be renewed, and other machines' of the same devices.
     """
 
     action: str

@@ -116,11 +116,17 @@ class PutLeaseKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutLeaseDevice:
-    """One device of a lease by its pseudonym, at its place in the evidence."""
+    """One device of a lease by its pseudonym, at its place in the evidence; written again when the lease is renewed.
+
+    `serial` and `machine` are the names of kbs/model/lease.py `Machine`: that machine holds the device until `until`.
+    """
 
     lease_id: str
     device: str
     place: int
+    serial: str
+    machine: str
+    until: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

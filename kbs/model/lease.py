@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BLOCKED", "REATTEST", "Holder", "LeaseRecord"]
+__all__ = ["BLOCKED", "REATTEST", "Elsewhere", "Holder", "LeaseRecord", "Machine"]
 
 # Why a lease ended, in the words that a caller is told: what attesting anew can cure, and what it cannot.
 REATTEST, BLOCKED = "REVOKED_REATTEST", "REVOKED_BLOCKED"
@@ -24,6 +24,27 @@ class Holder:
     platform: str
     key: bytes
     devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A node and its devices by keyed names that are the same for every tenant, which therefore no entry ever holds.
+
+    `devices` are in the order of the evidence.
+    """
+
+    name: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """A device, by its name of `Machine`, under a live lease of another machine; `node` is that tenant's pseudonym."""
+
+    device: str
+    tenant: str
+    lease_id: str
+    node: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kbs.model.effect import Effect
+from kbs.model.lease import Machine
 from kbs.model.log import Draft, Place
 
 __all__ = [
@@ -86,7 +87,8 @@ class Unit:
     """Guards and what follows from them.
 
     `revision` is the state's revision that the verdict was made under, None where none was read; `lease` the lease that
-    it was made about, which counts as moved when it changed; `expects` are objects
+    it was made about, which counts as moved when it changed; `machine` whose devices a lease is to be of, which counts
+    as moved while one of them is under a live lease of another machine; `expects` are objects
     with the digest they must have (empty: must not exist). `over_budget` is written instead of `verdict` if a count
     would cross its limit.
     """
@@ -95,6 +97,7 @@ class Unit:
     challenge: ChallengeUse | None = None
     revision: int | None = None
     lease: LeaseUse | None = None
+    machine: Machine | None = None
     expects: tuple[tuple[str, bytes], ...] = ()
     counts: tuple[Count, ...] = ()
     over_budget: Verdict | None = None
@@ -133,7 +136,7 @@ class Expired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """The state's revision moved since the verdict was made; nothing was written."""
+    """The revision, the lease or who holds a device moved since the verdict was made; nothing was written."""
 
     revision: int
 

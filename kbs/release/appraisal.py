@@ -77,7 +77,7 @@ async def judge(
 ) -> Judgement:
     """Appraises and decides under `snapshot`, at `now` in ms since 1970: the `now_used` of the entry.
 
-    `lease` are the findings about the lease that is to be renewed.
+    `lease` are the findings about leases.
     """
     appraisals = appraise_all(ask.names, claims, snapshot, now)
     question = ask_release(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kbs.log.bodies import KeyLine, ReleaseBody
 from kbs.model.asset import Asset, Snapshot
-from kbs.model.lease import Holder, LeaseRecord
+from kbs.model.lease import Holder, LeaseRecord, Machine
 from kbs.model.release import Ask, Lease
 from kbs.model.unit import Count
 from kbs.release.appraisal import Judgement
@@ -22,7 +22,8 @@ __all__ = ["Case", "blobs", "body", "lease_end", "own"]
 class Case:
     """One request as far as it has come: what is asked, what is proven, what was decided under which state.
 
-    `lease` is the one to be renewed, `held` what the node holds already under leases that are active.
+    `machine` is who asks, by names for all tenants; `lease` the one to be renewed, `held` what the node holds already
+    under leases that are active.
     """
 
     ask: Ask
@@ -30,6 +31,7 @@ class Case:
     judgement: Judgement
     snapshot: Snapshot
     holder: Holder
+    machine: Machine
     lease: LeaseRecord | None
     held: frozenset[str]
     entry_id: str

@@ -22,7 +22,7 @@ from kbs.model.asset import Snapshot
 from kbs.model.collateral import Gathered, Used
 from kbs.model.decision import EngineAnswer, Question
 from kbs.model.faults import Faults
-from kbs.model.lease import LeaseRecord
+from kbs.model.lease import Elsewhere, LeaseRecord, Machine
 from kbs.model.refusal import Unavailable
 from kbs.model.unit import Outcome, Stored, Unit
 from kbs.release.challenge import Challenges
@@ -112,6 +112,9 @@ class LeaseReader(Protocol):
 
     def held(self, tenant: str, node: str, names: Sequence[str], now: int) -> frozenset[str]:
         """Those of the assets that a node holds under leases that are active."""
+
+    def elsewhere(self, machine: Machine, now: int) -> Sequence[Elsewhere]:
+        """The devices of a machine that are under live leases of others, each with one such lease."""
 
 
 class Engine(Protocol):

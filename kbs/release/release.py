@@ -10,7 +10,7 @@ from kbs.model.log import Place
 from kbs.model.refusal import Refused, Slowed, Unavailable
 from kbs.model.release import Answer, Ask, Lease
 from kbs.model.unit import AlreadyUsed, Committed, Expired, Moved, Outcome, Stored, Unit
-from kbs.release import renewal, reply, verdict
+from kbs.release import machine, renewal, reply, verdict
 from kbs.release.appraisal import judge
 from kbs.release.case import Case, lease_end
 from kbs.release.evidence import Authentic, authenticate
@@ -87,10 +87,12 @@ async def _decided(
 async def _judged(ask: Ask, authentic: Authentic, snapshot: Snapshot, broker: Broker, now: int) -> Case:
     """Steps 4 and 5 under one snapshot."""
     holder = _holder(ask, authentic.claims, broker)
+    asking = machine.machine_of(authentic.claims, broker)
     lease = renewal.record(ask, broker)
+    leases = renewal.findings(ask, lease, holder, now) + machine.findings(asking, holder, broker, now)
     judgement = await judge(
         ask, authentic.claims, holder.node, holder.tenant, snapshot, broker.engines,
-        simulation=broker.identity.simulated, now=now, lease=renewal.findings(ask, lease, holder, now),
+        simulation=broker.identity.simulated, now=now, lease=leases,
     )  # fmt: skip
     return Case(
         ask=ask,
@@ -98,6 +100,7 @@ async def _judged(ask: Ask, authentic: Authentic, snapshot: Snapshot, broker: Br
         judgement=judgement,
         snapshot=snapshot,
         holder=holder,
+        machine=asking,
         lease=lease,
         held=broker.leases.held(holder.tenant, holder.node, ask.names, now),
         entry_id=broker.random(16).hex(),

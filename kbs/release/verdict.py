@@ -19,7 +19,7 @@ from kbs.release.port import Broker
 from kbs.release.recipient import Recipient
 from kbs.release.result import attestation_result
 
-__all__ = ["account", "granted", "refused", "unit", "wrap"]
+__all__ = ["account", "device_rows", "granted", "refused", "unit", "wrap"]
 
 
 def account(case: Case) -> tuple[Count, ...]:
@@ -109,9 +109,23 @@ def _lease_rows(case: Case, lease: Lease | None, lines: Sequence[KeyLine]) -> li
     ]
     for place, line in enumerate(lines):
         rows.append(PutLeaseKey(lease_id=lease_id, asset=line.asset, version=line.version or 0, place=place))
-    for place, device in enumerate(holder.devices):
-        rows.append(PutLeaseDevice(lease_id=lease_id, device=device, place=place))
-    return rows
+    return [*rows, *device_rows(case, lease)]
+
+
+def device_rows(case: Case, lease: Lease) -> list[Effect]:
+    """Which devices the machine holds until the lease's end."""
+    pairs = zip(case.holder.devices, case.machine.devices, strict=True)
+    return [
+        PutLeaseDevice(
+            lease_id=lease.lease_id,
+            device=device,
+            place=place,
+            serial=serial,
+            machine=case.machine.name,
+            until=lease.end,
+        )
+        for place, (device, serial) in enumerate(pairs)
+    ]
 
 
 def _preimage(case: Case, key: WrappedKey, lease: Lease) -> bytes:
@@ -160,11 +174,13 @@ def refused(  # what differs between refusals
 def unit(case: Case, verdict: Verdict, counted: tuple[Count, ...], issued_at: int, broker: Broker) -> Unit:
     """What goes through the write door."""
     budget = ("EXPOSURE_BUDGET",)
+    leases = case.judgement.decision.allowed and not case.ask.rehearsal
     return Unit(
         verdict=verdict,
         challenge=ChallengeUse(digest=case.ask.challenge_digest, bound=case.authentic.bound, issued_at=issued_at),
         revision=case.snapshot.revision,
         lease=LeaseUse(lease_id=case.lease.lease_id, newest=case.lease.newest) if case.lease else None,
+        machine=case.machine if leases and case.machine.devices else None,
         counts=counted,
         over_budget=refused(case, budget[0], budget, counted, broker) if counted else None,
     )

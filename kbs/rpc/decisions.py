@@ -50,6 +50,8 @@ _REMEDIES = {
     "LEASE_HOLDER": "Renew with the lease file that the keys came with, or get the keys anew: sealgate keys get.",
     "LEASE_REQUEST": "Renew for the purpose and the assets that the lease is about: sealgate lease show NAME.",
     "LEASE_OVER": "Get the keys anew on that machine: sealgate keys get --lease FILE.",
+    "DEVICE_LEASED_ELSEWHERE": "Wait until the other lease is over (sealgate lease list), then ask again. If "
+    "nobody moved the device, one of the two machines shows another's: find out in which one it sits.",
     "LEASE_DEVICES": "The devices changed since the lease began; get the keys anew: sealgate keys get --lease FILE.",
 }
 

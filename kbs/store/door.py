@@ -163,7 +163,7 @@ class WriteDoor:
             batch = self._sequencer.begin(head, now)
         except AttestError as error:
             raise LogFrozen(f"the log's head is damaged: {error}", head) from error
-        ledger = Ledger(connection, units)
+        ledger = Ledger(connection, units, now)
         verdicts: list[Written | Outcome] = []
         for unit in units:
             judged = judge(ledger, unit, now)

@@ -1,7 +1,7 @@
 """One unit inside the transaction: its guards under the head's lock, then its rows.
 
-Order of the guards: challenge used, challenge expired, revision, lease, objects, counts. The first that fails decides,
-and only a count that fails leaves anything behind: the refused entry.
+Order of the guards: challenge used, challenge expired, revision, lease, machine, objects, counts. The first that fails
+decides, and only a count that fails leaves anything behind: the refused entry.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ def judge(ledger: Ledger, unit: Unit, now: int) -> Refusal | Verdict:
     lease = unit.lease
     if lease is not None and ledger.lease(lease.lease_id) != lease.newest:
         return Moved(revision=ledger.state.revision)
+    if unit.machine is not None and ledger.is_elsewhere(unit.machine):
+        return Moved(revision=ledger.state.revision)
     for name, expected in unit.expects:
         if ledger.object(name) != expected:
             return Conflict(name=name)
@@ -127,6 +129,8 @@ def write(ledger: Ledger, unit: Unit, verdict: Verdict, batch: Batch) -> Written
         ledger.put(sql.ADD_BLOB, (hashlib.sha256(blob).digest(), blob, placed.index))
     if verdict.own:
         ledger.put(sql.ADD_DOCUMENTS, (placed.index, pack(verdict.own)))
+    if unit.machine is not None and verdict is unit.verdict:
+        ledger.hold(unit.machine)
     _apply(ledger, verdict.effects, placed.index)
     return Written(unit=unit, placed=placed, reply=verdict.reply, over_budget=verdict is unit.over_budget)
 
@@ -143,6 +147,8 @@ def _apply(ledger: Ledger, effects: tuple[Effect, ...], index: int) -> None:
         ledger.put(table, tuple(index if name in _INDEX else getattr(effect, name) for name in table.columns))
         if isinstance(effect, RenewLease | EndLease):
             ledger.change_lease(effect.lease_id, index)
+        if isinstance(effect, EndLease):
+            ledger.put(sql.FREE_DEVICES, (effect.ended, effect.lease_id))
         if isinstance(effect, PutObject):
             ledger.move(effect.name, effect.digest)
     if any(isinstance(effect, PutObject | DropObject) for effect in effects):

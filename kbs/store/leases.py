@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, literal_column, or_, select
+from sqlalchemy import Select, and_, bindparam, func, literal_column, or_, select
 from sqlalchemy.dialects import sqlite
 
-from kbs.model.lease import Holder, LeaseRecord
+from kbs.model.lease import Elsewhere, Holder, LeaseRecord, Machine
 from kbs.store import schema as s
 from kbs.store.read import Reader
 
@@ -42,6 +43,14 @@ _HELD = _sql(
         s.lease_key.c.asset == bindparam("asset"),
         _ACTIVE,
     )
+)
+_DEVICES_ASKED = func.json_each(bindparam("devices")).table_valued("value", name="asked")
+_ELSEWHERE = _sql(
+    select(s.lease_device.c.serial, s.lease.c.tenant, s.lease.c.lease_id, s.lease.c.node)
+    .select_from(_DEVICES_ASKED)
+    .join(s.lease_device, s.lease_device.c.serial == _DEVICES_ASKED.c.value)
+    .join(s.lease, s.lease.c.lease_id == s.lease_device.c.lease_id)
+    .where(s.lease_device.c.until > bindparam("now"), s.lease_device.c.machine != bindparam("machine"))
 )
 _PAGE = (
     select(s.lease)
@@ -86,6 +95,16 @@ class Leases:
         return frozenset(
             name for name in names if self._reader.rows(found, tenant=tenant, node=node, asset=name, now=now)
         )
+
+    def elsewhere(self, machine: Machine, now: int) -> Sequence[Elsewhere]:
+        """The devices of a machine that are under live leases of others, each with one such lease."""
+        devices = json.dumps(machine.devices)
+        rows = self._reader.rows(_ELSEWHERE, devices=devices, machine=machine.name, now=now)
+        found = {
+            device: Elsewhere(device=device, tenant=tenant, lease_id=lease_id, node=node)
+            for device, tenant, lease_id, node in rows
+        }
+        return [found[device] for device in machine.devices if device in found]
 
     def page(
         self, tenant: str, *, asset: str, active_at: int | None, start: int, after: str, limit: int

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kbs.model.lease import Machine
 from kbs.model.log import ChainHead, Place
 from kbs.model.unit import Count, Stored, Unit, Verdict
 from kbs.store import statements as sql
@@ -50,7 +51,7 @@ def read_stored(connection: sqlite3.Connection, digest: bytes) -> Stored | None:
 class Ledger:
     """The rows that a batch reads and writes. `write` at the end, inside the same transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
+    def __init__(self, connection: sqlite3.Connection, units: Sequence[Unit], now: int) -> None:
         self._connection = connection
         self._state = self._state_read = read_state(connection)
         self._used = self._read_used(units)
@@ -60,6 +61,7 @@ class Ledger:
         self._members: dict[tuple[str, str], int] = {}
         leases: Any = sql.FIND_LEASES.run(connection, {(u.lease.lease_id,) for u in units if u.lease is not None})
         self._leases: dict[str, int] = dict(leases)
+        self._holders = self._read_holders([u.machine for u in units if u.machine is not None], now)
         self._read_meters([count for unit in units for count in unit.counts])
         self._chains = self._read_chains([v for u in units for v in (u.verdict, u.over_budget) if v is not None])
         self._linked: set[str] = set()
@@ -70,6 +72,15 @@ class Ledger:
     def _read_used(self, units: Sequence[Unit]) -> set[object]:
         digests = {(u.challenge.digest,) for u in units if u.challenge is not None}
         return {digest for (digest,) in sql.FIND_CHALLENGES.run(self._connection, digests)}
+
+    def _read_holders(self, machines: Sequence[Machine], now: int) -> dict[str, set[str]]:
+        """For each device the machines that have live leases of it."""
+        asked = {(device, now + 1) for machine in machines for device in machine.devices}
+        found: dict[str, set[str]] = {}
+        rows: Any = sql.FIND_HOLDERS.run(self._connection, asked)
+        for device, machine in rows:
+            found.setdefault(device, set()).add(machine)
+        return found
 
     def _read_meters(self, counts: Sequence[Count]) -> None:
         """The buckets that the counts look back on, and when their members were last counted there."""
@@ -123,6 +134,18 @@ class Ledger:
     def change_lease(self, lease_id: str, index: int) -> None:
         """The entry at `index` changes a lease."""
         self._leases[lease_id] = index
+
+    def is_elsewhere(self, machine: Machine) -> bool:
+        """Whether one of its devices is under a live lease of another machine.
+
+        One whose lease ends in this batch still is: who is told so looks again, and finds it free.
+        """
+        return any(self._holders.get(device, set()) - {machine.name} for device in machine.devices)
+
+    def hold(self, machine: Machine) -> None:
+        """The machine has a live lease of its devices."""
+        for device in machine.devices:
+            self._holders.setdefault(device, set()).add(machine.name)
 
     def chain(self, name: str) -> ChainHead | None:
         """The newest entry of a chain."""

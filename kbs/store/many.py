@@ -56,10 +56,13 @@ class Update:
 class Find:
     """Columns of the rows with given keys, each looked up by the index that `keys` are the start of.
 
-    With `since` a key has one member more, and the rows are those in which that column is no less.
+    With `since` a key has one member more, and the rows are those in which that column is no less; with `distinct`
+    equal rows are one.
     """
 
-    def __init__(self, table: Table, *columns: str, keys: tuple[str, ...], since: str = "") -> None:
+    def __init__(
+        self, table: Table, *columns: str, keys: tuple[str, ...], since: str = "", distinct: bool = False
+    ) -> None:
         quote = sqlite.dialect().identifier_preparer.quote
         columns_asked = (*keys, since) if since else keys
         names = [f"w{n}" for n in range(len(columns_asked))]
@@ -72,7 +75,7 @@ class Find:
         self.width = len(names)
         self.texts = {
             size: f"WITH w({', '.join(names)}) AS (VALUES {', '.join([marks] * size)}) "  # noqa: S608  # names of ours
-            f"SELECT {wanted} FROM w CROSS JOIN {quote(table.name)} AS t ON {match}"
+            f"SELECT {'DISTINCT ' if distinct else ''}{wanted} FROM w CROSS JOIN {quote(table.name)} AS t ON {match}"
             for size in _SIZES
         }
 

@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeEngine
 
 __all__ = ["SCHEMA_VERSION", "append_only_triggers", "ddl", "tables"]
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 tables = MetaData()
 
@@ -114,7 +114,11 @@ lease_device = _table(
     _text("lease_id", key=True),
     _text("device", key=True),
     _int("place"),
+    _given("serial", Text, "''"),
+    _given("machine", Text, "''"),
+    _given("until", Integer, "0"),
     Index("lease_device_device", "device", "lease_id"),
+    Index("lease_device_serial", "serial", "until", "machine"),
     rowid=False,
 )
 ticket = _table("ticket", _text("ticket", key=True), _text("tenant"), _int("idx"))

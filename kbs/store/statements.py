@@ -25,10 +25,12 @@ __all__ = [
     "END_LEASE",
     "FIND_CHAINS",
     "FIND_CHALLENGES",
+    "FIND_HOLDERS",
     "FIND_LEASES",
     "FIND_MEMBERS",
     "FIND_METERS",
     "FIND_OBJECTS",
+    "FREE_DEVICES",
     "GET_BLOB",
     "GET_CHALLENGE",
     "GET_DOCUMENTS",
@@ -104,12 +106,14 @@ REPLACE_KEY = Insert(s.key_material, "OR REPLACE")
 REPLACE_BROKER_KEY = Insert(s.broker_key, "OR REPLACE")
 PUT_LEASE = Insert(s.lease)
 PUT_LEASE_KEY = Insert(s.lease_key)
-PUT_LEASE_DEVICE = Insert(s.lease_device)
+PUT_LEASE_DEVICE = Insert(s.lease_device, "OR REPLACE")
 RENEW_LEASE = Update(s.lease, "end", "newest", key="lease_id")
+FREE_DEVICES = Update(s.lease_device, "until", key="lease_id")
 END_LEASE = Update(s.lease, "ended", "reason", "newest", key="lease_id")
 PUT_TICKET = Insert(s.ticket)
 FIND_CHALLENGES = Find(s.challenge_used, "digest", keys=("digest",))
 FIND_LEASES = Find(s.lease, "lease_id", "newest", keys=("lease_id",))
+FIND_HOLDERS = Find(s.lease_device, "serial", "machine", keys=("serial",), since="until", distinct=True)
 FIND_OBJECTS = Find(s.object_, "name", "digest", keys=("name",))
 FIND_METERS = Find(s.meter, "meter", "window", "total", keys=("meter",), since="window")
 FIND_MEMBERS = Find(s.meter_member, "meter", "member", "window", keys=("meter", "member"), since="window")

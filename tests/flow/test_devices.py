@@ -19,6 +19,8 @@ from kbs.release.fleet import Fleet
 from kbs.release.foresight import foresee
 from kbs.release.release import release
 from kbs.serve.wiring import Running
+from tests.flow.test_renewal import HOLDER
+from tests.flow.test_result import AUDIENCE, verified
 from tests.makers.node import Change, node_ask
 from tests.makers.nvidia import Device, hgx, measured
 from tests.makers.site import SimulatedSite, make_site
@@ -216,3 +218,20 @@ async def test_a_forecast_judges_the_devices_again(nodes: Nodes) -> None:
     await release(node_ask(nodes.site.chip, nodes.one, nodes.challenge()), broker)
     found = await foresee(broker, [], Fleet(nodes.running.reader), at=broker.clock())
     assert (found.platforms, found.refused) == (1, 0)
+
+
+async def test_a_result_has_a_submodule_for_each_device(nodes: Nodes) -> None:
+    ask = node_ask(nodes.site.chip, nodes.one, nodes.challenge(), holder_key=HOLDER, audience=AUDIENCE)
+    answer = await release(ask, nodes.running.broker)
+    claims = verified(nodes.running, answer.grant.result)
+    names = ["cpu0", *(f"gpu{n}" for n in range(8)), *(f"switch{n}" for n in range(4))]
+    assert sorted(claims["submods"]) == sorted(names)
+    assert {each["ear_status"] for each in claims["submods"].values()} == {claims["ear_status"]} == {"affirming"}
+    gpu = claims["submods"]["gpu0"]
+    assert gpu["ear_trustworthiness_vector"]["executables"] == 3
+    assert gpu["ear_trustworthiness_vector"]["instance-identity"] == 2
+    body = _body(nodes.running, answer.place.index)
+    assert [claims["submods"][name]["sealgate"]["device"] for name in names[1:]] == body["devices"]
+    assert (gpu["sealgate"]["architecture"], gpu["sealgate"]["mode"]) == ("hopper", "ppcie")
+    text = json.dumps(claims)
+    assert not any(device.pdi.hex() in text for device in nodes.one)

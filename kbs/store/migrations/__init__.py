@@ -12,7 +12,14 @@ from kbs.store.migrations.m0002_documents_of_an_entry import MIGRATION as DOCUME
 from kbs.store.migrations.m0003_meters_slide import MIGRATION as METERS_SLIDE
 from kbs.store.migrations.m0004_collateral_cache import MIGRATION as COLLATERAL_CACHE
 from kbs.store.migrations.m0005_leases_are_records import MIGRATION as LEASES_ARE_RECORDS
+from kbs.store.migrations.m0006_devices_are_held import MIGRATION as DEVICES_ARE_HELD
 
 __all__ = ["MIGRATIONS"]
 
-MIGRATIONS: tuple[Migration, ...] = (DOCUMENTS_OF_AN_ENTRY, METERS_SLIDE, COLLATERAL_CACHE, LEASES_ARE_RECORDS)
+MIGRATIONS: tuple[Migration, ...] = (
+    DOCUMENTS_OF_AN_ENTRY,
+    METERS_SLIDE,
+    COLLATERAL_CACHE,
+    LEASES_ARE_RECORDS,
+    DEVICES_ARE_HELD,
+)

@@ -69,7 +69,7 @@ def test_no_hour_and_no_day_sees_more_than_its_ceiling(steps: list[tuple[int, st
         for step, node in steps:
             now += step
             unit = Unit(verdict=YES, counts=tuple(counts(ASSET, node, now)), over_budget=NO)
-            ledger = Ledger(connection, [unit])
+            ledger = Ledger(connection, [unit], now)
             verdict = judge(ledger, unit, now)
             ledger.write()
             if verdict is YES:
