@@ -26,6 +26,15 @@ from attest.tlog.canonical import parse_canonical
 __all__ = ["Claims", "Profile", "bound_init_data"]
 
 
+# The CPU of each platform, and whether a paravisor stands before it.
+_PLATFORMS: Mapping[str, tuple[str, bool]] = {
+    "snp": ("snp", False),
+    "tdx": ("tdx", False),
+    "azure-snp": ("snp", True),
+    "azure-tdx": ("tdx", True),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
     """Everything that verification established; `simulated` roots are never real ones.
@@ -49,8 +58,8 @@ class Claims:
     def __post_init__(self) -> None:
         if self.devices and any(device.simulated != self.simulated for device in self.devices):
             raise ValueError("claims under real and simulated roots are never joined")
-        cpu = {"snp": self.snp, "tdx": self.tdx}.get(self.platform.removeprefix("azure-"))
-        behind = self.platform.startswith("azure-")
+        kind, behind = _PLATFORMS.get(self.platform, ("", False))
+        cpu = self.snp if kind == "snp" else self.tdx if kind == "tdx" else None
         if cpu is None or (self.snp and self.tdx) or behind != (self.paravisor is not None):
             raise ValueError(f"claims of {self.platform} without that platform's alone")
 

@@ -156,7 +156,7 @@ def _relaunch(report: TdReport, info: TcbInfo, parts: Sequence[TcbPart], qe: Tcb
     """Whether all that is out of date is what the TD was launched on, and the platform has since been updated."""
     if report.tee_tcb_svn2 is None:
         return None
-    sgx, tdx, *module = (part.status for part in parts)
+    sgx, tdx, *module = [part.status for part in parts]
     if module != [_S.OutOfDate] or tdx is _S.Revoked:
         return None
     if qe.status in _OLD_OR_REVOKED or sgx in _OLD_OR_REVOKED:

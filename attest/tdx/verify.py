@@ -7,7 +7,7 @@ no collateral is checked first, so that nothing is ever fetched for a quote that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -148,7 +148,7 @@ def _vouching(chain: VerifiedChain, proof: Proof) -> VerifiedChain:
     if chain.vouched == vouched:
         return chain
     _check_signature(chain.spki, *vouched, "QE_REPORT_SIGNATURE")
-    return replace(chain, vouched=vouched)
+    return chain.having(vouched)
 
 
 def _check_signature(spki: bytes, message: bytes, signature: bytes, check: str) -> None:
@@ -202,7 +202,7 @@ def _verdict(quote: Quote, pck: PckIdentity, collateral: VerifiedCollateral, now
         counted = parts[1:]
     return TcbVerdict(
         status=merge([part.status for part in parts]) if relaunch is None else relaunch,
-        advisories=tuple(sorted({advisory for part in counted for advisory in part.advisories})),
+        advisories=tuple(sorted(set().union(*[part.advisories for part in counted]))),
         parts=parts,
         tcb_info_evaluation=info.evaluation,
         qe_identity_evaluation=identity.evaluation,
