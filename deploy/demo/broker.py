@@ -23,6 +23,7 @@ from kbs.serve.site import Site
 from kbs.serve.wiring import open_site
 from kbs.store.port import Faults, no_fault
 from tests.makers import amd
+from tests.makers.intel_files import load_intel
 from tests.makers.nvidia_files import load_nvidia
 from tests.makers.site import ORIGIN
 
@@ -39,9 +40,10 @@ async def serve_directory(directory: Path, *, faults: Faults = no_fault, repeats
         people_ca=(vendor / "people_ca.pem").read_bytes(),
     )
     roots, published = load_nvidia(vendor / "nvidia")
-    anchors = replace(anchors, nvidia=roots)
+    intel, tdx = load_intel(vendor / "intel")
+    anchors = replace(anchors, nvidia=roots, intel=intel)
     crls = ((vendor / "amd.crl").read_bytes(), *published.crls)
-    shelf = Shelf(Collateral(crls=crls, rims=published.rims))
+    shelf = Shelf(Collateral(crls=crls, rims=published.rims, tdx=tdx))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)

@@ -7,9 +7,7 @@ live, handed another door to them; nothing else of it is simulated.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +15,13 @@ from typing import Any
 
 from attest import binding
 from attest.evidence import DeviceEvidence
-from clients.cli.main import Doors, main
+from clients.cli.main import Doors
 from clients.errors import Denied
 from clients.transport import Channel, connect
 from clients.trust import read_trust
 from clients.workload.keys import get_keys
 from deploy.demo.node import SimulatedTee
-from deploy.demo.stage import DemoFailed, Ports, broker, command, get, node, operator, say, step, ticket
+from deploy.demo.stage import DemoFailed, Ports, broker, get, here, node, operator, say, step, ticket
 from tests.makers.nvidia import Device, Nvidia, hgx
 from tests.makers.nvidia_files import save_nvidia
 from tests.makers.site import ASSET, MEASUREMENT, PURPOSE, make_site, save_vendor
@@ -127,8 +125,7 @@ class _Host:
 
 
 def _sealgate(directory: Path, machine: _Machine, arguments: Sequence[str], *, code: int) -> str:
-    """One command on that machine, shown with what it printed. It must end with `code`."""
-    command(directory, arguments)
+    """One command on that machine."""
     doors = Doors(
         now=dt.datetime.now(dt.UTC),
         simulated=True,
@@ -136,11 +133,4 @@ def _sealgate(directory: Path, machine: _Machine, arguments: Sequence[str], *, c
         devices=machine,
         ready=machine.make_ready,
     )
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        ended = main(arguments, doors)
-    for line in output.getvalue().splitlines():
-        say(f"  {line}")
-    if ended != code:
-        raise DemoFailed(f"`sealgate {arguments[0]}` ended with code {ended}, expected {code}")
-    return output.getvalue()
+    return here(directory, arguments, doors, code=code)

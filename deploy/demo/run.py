@@ -12,12 +12,13 @@ import hashlib
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from deploy.demo.breaks import BREAKS
 from deploy.demo.gpus import tell_of_gpus
 from deploy.demo.stage import MEMORY, DemoFailed, Ports, broker, edit, get, node, operator, say, step, ticket
+from deploy.demo.tdx import tell_of_tdx
 from kbs.serve.site import Site
 from tests.makers import safetensors
 from tests.makers.site import ASSET, MEASUREMENT, ORIGIN, make_site, save_vendor
@@ -33,12 +34,16 @@ def main(arguments: Sequence[str] = ()) -> int:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--break", dest="broken", default="", metavar="NAME", help="what is to be wrong")
     what.add_argument("--gpus", type=int, choices=(8,), metavar="8", help="a node with eight GPUs instead")
+    what.add_argument("--tee", default="", metavar="NAME", help="the story in another TEE: snp or tdx")
     parsed = parser.parse_args(arguments)
     broken = parsed.broken
     if broken and broken not in BREAKS:
         print(f"there is no BREAK={broken}; there are: {', '.join(BREAKS)}", file=sys.stderr)
         return 2
-    story = tell_of_gpus if parsed.gpus else BREAKS[broken].tell if broken else tell
+    if parsed.tee and parsed.tee not in TEES:
+        print(f"there is no TEE={parsed.tee}; there are: {', '.join(TEES)}", file=sys.stderr)
+        return 2
+    story = tell_of_gpus if parsed.gpus else BREAKS[broken].tell if broken else TEES[parsed.tee or "snp"]
     started = time.monotonic()
     memory = str(MEMORY) if MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="sealgate-demo-", dir=memory) as name:
@@ -87,6 +92,9 @@ def _refuse(directory: Path, ports: Ports) -> None:
     told = node(directory, OTHER, "explain", ticket(refused), *operator(directory, ports))
     if "POLICY_MEASUREMENT" not in told or "FAIL" not in told:
         raise DemoFailed("the explanation does not name the measurement")
+
+
+TEES: Mapping[str, Callable[[Path], None]] = {"snp": tell, "tdx": tell_of_tdx}
 
 
 def _audit(directory: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import shutil
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from clients.cli.main import Doors, main
 from tests.makers.site import ASSET, PURPOSE
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "command",
     "edit",
     "get",
+    "here",
     "node",
     "operator",
     "say",
@@ -89,6 +93,19 @@ def node(directory: Path, measurement: bytes, *arguments: str, code: int = 0) ->
     for line in printed.splitlines():
         print(f"    {line}")
     return printed
+
+
+def here(directory: Path, arguments: Sequence[str], doors: Doors, *, code: int = 0) -> str:
+    """One `sealgate` command in this process, through these doors, shown with what it printed. It must end so."""
+    command(directory, arguments)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        ended = main(arguments, doors)
+    for line in output.getvalue().splitlines():
+        print(f"    {line}")
+    if ended != code:
+        raise DemoFailed(f"`sealgate {arguments[0]}` ended with code {ended}, expected {code}")
+    return output.getvalue()
 
 
 def sealgate(module: str, first: str, second: str, *arguments: str, code: int = 0) -> str:
