@@ -2,8 +2,9 @@
 
 grpc loads asyncio for its other half, asyncio loads ssl, and hashlib loads OpenSSL for digests that Python has itself:
 an event loop and a third copy of OpenSSL, beside that of `cryptography` and that of grpc, none of which a blocking call
-needs. This is for the command's own process alone, before anything else is loaded; a library must never do it to the
-program it is in. A grpc that does not load like this is loaded as ever.
+needs. argparse asks shutil for the terminal's width, and shutil loads two decompressors. This is for the command's own
+process alone, before anything else is loaded; a library must never do it to the program it is in. A grpc that does not
+load like this is loaded as ever.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import types
 
 __all__ = ["load_lean"]
 
-_ABSENT = ("ssl", "_hashlib")
+_ABSENT = ("ssl", "_hashlib", "bz2", "lzma")
 _EMPTY = ("asyncio", "grpc.aio")
 
 
@@ -26,10 +27,11 @@ def load_lean() -> None:
     before = set(modules)
     modules.update({name: types.ModuleType(name) for name in _EMPTY} | dict.fromkeys(_ABSENT))
     try:
-        for name in ("hashlib", "hmac", "grpc"):
+        for name in ("hashlib", "hmac", "shutil", "grpc"):
             importlib.import_module(name)
     except (ImportError, AttributeError):
         for name in set(modules) - before:
             del modules[name]
     else:
-        del modules["asyncio"], modules["ssl"]
+        for name in ("asyncio", "ssl", "bz2", "lzma"):
+            del modules[name]
