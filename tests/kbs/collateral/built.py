@@ -98,7 +98,7 @@ async def built(
     *,
     clock: Clock | None = None,
     limits: Limits | None = None,
-    seconds: float = 0.3,
+    seconds: float = 1.0,
     strangers: int = 64,
     shelf: Shelf | None = None,
     cache: CollateralCache | None = None,
