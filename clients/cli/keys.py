@@ -14,6 +14,7 @@ from clients.cli.devices import add_devices, add_ready, check_ready, devices_of,
 from clients.cli.lease_file import holder_key, keep_lease
 from clients.cli.rehearse import rehearse_keys
 from clients.cli.renew import add_renew
+from clients.cli.result import add_result, check_result, keep_result
 from clients.errors import Unavailable, Usage
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ Keys are never put on a disk, standard output, arguments or the environment, and
 in the release log has been checked.
 
 With --rehearse everything happens but the release: an image is tried before its measurement is activated.
-With --lease FILE the lease can be renewed: sealgate keys renew --lease FILE.
+With --lease FILE the lease can be renewed: sealgate keys renew --lease FILE. With --result the broker also attests this
+machine to a relying party: sealgate keys get ... --lease FILE --result https://data.example --result-out FILE
 
 GPUs in confidential mode are attested with the CPU. With --gpu-ready programs may use them once the keys are granted
 and the receipt has been checked: sealgate keys get ... --devices nvidia --gpu-ready
@@ -67,6 +69,7 @@ def register(subparsers: Any) -> None:
     add_request(get)
     add_devices(get)
     add_ready(get)
+    add_result(get)
     where = get.add_mutually_exclusive_group(required=True)
     where.add_argument("--dir", type=Path, metavar="DIR", help="write each key to DIR/ASSET.key, its receipt beside it")
     where.add_argument("--fd", type=int, metavar="N", help="write the keys' bytes to this open descriptor")
@@ -107,6 +110,7 @@ def _get(args: argparse.Namespace, doors: Doors) -> int:
     from clients.workload.patience import Patience  # noqa: PLC0415
 
     check_ready(args, doors)
+    check_result(args)
     trust = read_trust_file(args.trust, simulated=doors.simulated)
     disk = args.unsafe_write_keys_to_disk
     if args.rehearse:
@@ -123,6 +127,7 @@ def _get(args: argparse.Namespace, doors: Doors) -> int:
     released = Patience(args.wait, told=_waiting).until(lambda: _ask(args, doors, trust, public))
     if key is not None:
         keep_lease(args, trust.origin, released, key, owner)
+    keep_result(args, released.result, owner)
     with gpus_ready(args, doors):
         _deliver(released, args.dir, args.fd, owner)
         _tell(released, as_json=args.json)
@@ -149,6 +154,7 @@ def _ask(args: argparse.Namespace, doors: Doors, trust: TrustFile, public: bytes
             challenge=challenge,
             holder_key=public,
             devices=devices_of(args, doors),
+            audience=args.result,
         )
 
 

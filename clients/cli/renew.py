@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clients.cli.devices import add_devices, devices_of
 from clients.cli.lease_file import read_lease
+from clients.cli.result import add_result, check_result, keep_result
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def add_renew(verbs: Any) -> None:
         formatter_class=raw,
     )
     add_devices(renew)
+    add_result(renew)
     renew.set_defaults(run=_renew)
     receipt = verbs.add_parser(
         "receipt",
@@ -64,13 +66,17 @@ def _renew(args: argparse.Namespace, doors: Doors) -> int:
     from clients.workload.renew import renew_lease  # noqa: PLC0415
     from clients.workload.tee_find import find_tee  # noqa: PLC0415
 
+    check_result(args)
     trust, lease = read_trust(args.trust, simulated=doors.simulated), read_lease(args.lease)
     with connect(args.broker, trust.broker_ca) as channel:
-        renewed = renew_lease(channel, trust, doors.tee or find_tee(), lease, devices=devices_of(args, doors))
+        renewed = renew_lease(
+            channel, trust, doors.tee or find_tee(), lease, devices=devices_of(args, doors), audience=args.result
+        )
     try:
         rewrite(args.lease, renewed.lease.encode())
     except OSError as error:
         raise Usage(f"the lease was renewed, but {args.lease} cannot be written: {error.strerror}") from error
+    keep_result(args, renewed.result)
     end = renewed.lease.end.isoformat().replace("+00:00", "Z")
     if args.json:
         print(json.dumps({"lease": lease.lease_id, "lease_end": end, "index": renewed.receipt.index}))

@@ -20,12 +20,12 @@ from sealgate.v1.attestation_pb2 import (
 
 from attest import binding
 from attest import evidence as attest_evidence
-from clients.errors import Unavailable
+from clients.errors import NotTrusted, Unavailable
 from clients.workload.devices import NO_DEVICES, Devices
 from clients.workload.recipient import SUITE, RecipientKey
 from clients.workload.tee import Tee
 
-__all__ = ["Attested", "attested", "insist"]
+__all__ = ["Attested", "attested", "insist", "result_of"]
 
 _REPEATS = 2
 T = TypeVar("T")
@@ -88,3 +88,13 @@ def insist(call: Callable[[], T]) -> T:
             if not error.lost:
                 raise
     return call()
+
+
+def result_of(given: str, audience: str) -> str:
+    """The attestation result that came back, empty where none was asked for; raises NotTrusted if it is missing.
+
+    It is for `audience` to verify, with the deployment's JWK Set: nothing here rests on it.
+    """
+    if audience and not given:
+        raise NotTrusted("RESULT_MISSING", f"an attestation result for {audience} was asked for, and none came")
+    return given if audience else ""

@@ -14,7 +14,7 @@ from attest.tlog.proof_file import ProofFile
 from clients.errors import NotTrusted
 from clients.transport import Channel
 from clients.trust import Trust
-from clients.workload.attested import attested, insist
+from clients.workload.attested import attested, insist, result_of
 from clients.workload.challenge import get_challenge
 from clients.workload.devices import NO_DEVICES, Devices
 from clients.workload.receipt import Expected, check_receipt, proof_of
@@ -40,12 +40,13 @@ class ReleasedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """Keys, the lease on them, and the receipt in the form in which it is kept."""
+    """Keys, the lease on them, the receipt in the form in which it is kept, and the attestation result if asked for."""
 
     keys: tuple[ReleasedKey, ...]
     lease_id: str
     lease_end: datetime
     receipt: ProofFile
+    result: str = ""
 
 
 def get_keys(
@@ -58,6 +59,7 @@ def get_keys(
     challenge: bytes | None = None,
     holder_key: bytes = b"",
     devices: Devices = NO_DEVICES,
+    audience: str = "",
 ) -> Released:
     """Gets the newest key of each named asset.
 
@@ -68,12 +70,13 @@ def get_keys(
     5. the keys, opened
 
     `challenge` is one that was got already; `holder_key` the public half that the lease is to belong to, without which
-    it cannot be renewed; `devices` are attested with the CPU. Raises Denied, Locked, Unavailable, NotTrusted.
+    it cannot be renewed; `devices` are attested with the CPU; `audience` is a relying party that a result is asked for.
+    Raises Denied, Locked, Unavailable, NotTrusted.
     """
     challenge = challenge or get_challenge(channel, trust.origin)  # 1
     request = binding.Request(action="release", origin=trust.origin, purpose=purpose, names=tuple(names))
     proof = attested(tee, challenge, request, holder_key, devices)  # 2
-    message = ReleaseKeysRequest(attestation=proof.message, purpose=purpose, names=names)
+    message = ReleaseKeysRequest(attestation=proof.message, purpose=purpose, names=names, result_audience=audience)
     response = insist(lambda: channel.call(_RELEASE, message, ReleaseKeysResponse))  # 3
     infos = [
         binding.key_info(proof.bound, k.key_name, purpose, response.lease.lease_id, k.content_digest)
@@ -84,8 +87,13 @@ def get_keys(
         ReleasedKey(key_name=k.key_name, content_digest=k.content_digest, secret=proof.recipient.open(k.wrapped, info))
         for k, info in zip(response.keys, infos, strict=True)
     )  # 5
-    end = response.lease.end_time.ToDatetime(tzinfo=UTC)
-    return Released(keys=keys, lease_id=response.lease.lease_id, lease_end=end, receipt=receipt)
+    return Released(
+        keys=keys,
+        lease_id=response.lease.lease_id,
+        lease_end=response.lease.end_time.ToDatetime(tzinfo=UTC),
+        receipt=receipt,
+        result=result_of(response.attestation_result, audience),
+    )
 
 
 def _checked(

@@ -12,7 +12,7 @@ from attest.tlog.proof_file import ProofFile
 from clients.errors import NotTrusted
 from clients.transport import Channel
 from clients.trust import Trust
-from clients.workload.attested import attested, insist
+from clients.workload.attested import attested, insist, result_of
 from clients.workload.challenge import get_challenge
 from clients.workload.devices import NO_DEVICES, Devices
 from clients.workload.held import HeldLease
@@ -24,14 +24,15 @@ __all__ = ["Renewed", "renew_lease"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewed:
-    """The lease with its new end, and the proof that the renewal is in the log."""
+    """The lease with its new end, the proof that the renewal is in the log, and the attestation result if asked for."""
 
     lease: HeldLease
     receipt: ProofFile
+    result: str = ""
 
 
 def renew_lease(
-    channel: Channel, trust: Trust, tee: Tee, lease: HeldLease, *, devices: Devices = NO_DEVICES
+    channel: Channel, trust: Trust, tee: Tee, lease: HeldLease, *, devices: Devices = NO_DEVICES, audience: str = ""
 ) -> Renewed:
     """Renews a lease of this guest's.
 
@@ -50,7 +51,11 @@ def renew_lease(
     )
     proof = attested(tee, challenge, asked, lease.key.public, devices)  # 2
     message = RenewLeaseRequest(
-        attestation=proof.message, purpose=lease.purpose, names=lease.assets, lease_id=lease.lease_id
+        attestation=proof.message,
+        purpose=lease.purpose,
+        names=lease.assets,
+        lease_id=lease.lease_id,
+        result_audience=audience,
     )
     response = insist(lambda: channel.call("/sealgate.v1.KeyRelease/RenewLease", message, RenewLeaseResponse))
     receipt = proof_of(response.receipt)  # 3
@@ -63,4 +68,8 @@ def renew_lease(
         lease_end=response.lease.end_time.ToMilliseconds(),
     )
     check_receipt(response.receipt.leaf, receipt, expected, trust)
-    return Renewed(lease=lease.until(response.lease.end_time.ToDatetime(tzinfo=UTC)), receipt=receipt)
+    return Renewed(
+        lease=lease.until(response.lease.end_time.ToDatetime(tzinfo=UTC)),
+        receipt=receipt,
+        result=result_of(response.attestation_result, audience),
+    )

@@ -18,11 +18,13 @@ from attest.tlog.entry import parse_leaf
 from clients.cli.main import Doors, main
 from clients.errors import NotTrusted, Unavailable
 from clients.workload import keys as workload_keys
+from clients.workload.attested import result_of
 from clients.workload.devices_nscq import NscqSwitches
 from clients.workload.devices_nvml import NvmlGpus, make_ready
 from kbs.rpc.server import Listeners
 from kbs.serve.wiring import Running
 from tests.flow.test_lease_cli import Guest
+from tests.flow.test_result import AUDIENCE, verified
 from tests.makers.nscq import FakeNscq
 from tests.makers.nvidia import Device, hgx
 from tests.makers.nvml import FakeNvml
@@ -91,6 +93,50 @@ async def test_a_system_boots_is_made_ready_and_renews(
     assert await node.run("keys", "renew", *node.at(), "--lease", lease, nvml=node.driver()) == 0
     assert await node.run("keys", "renew", *node.at(), "--lease", lease, "--devices", "none", nvml=nvml) == 3
     assert "renewed until" in capsys.readouterr().err
+
+
+async def test_a_result_for_a_relying_party(node: Node, tmp_path: Path) -> None:
+    """Over the wire, with a submodule for each device; a renewal brings a fresh one for the same key."""
+    keys, nvml = tmp_path / "keys", node.driver()
+    keys.mkdir()
+    kept = ["--lease", str(keys / "lease.json"), "--result", AUDIENCE, "--result-out", str(keys / "result.jwt")]
+    assert await node.get(keys, "--devices", "nvidia", *kept, nvml=nvml) == 0
+    file = keys / "result.jwt"
+    assert file.stat().st_mode & 0o777 == 0o600
+    first = verified(node.running, file.read_text())
+    assert sum(name.startswith("gpu") for name in first["submods"]) == 8
+    assert sum(name.startswith("switch") for name in first["submods"]) == 4
+    assert {each["ear_status"] for each in first["submods"].values()} == {first["ear_status"]} == {"affirming"}
+    assert await node.run("keys", "renew", *node.at(), *kept, "--devices", "nvidia", nvml=nvml) == 0
+    second = verified(node.running, file.read_text())
+    assert second["jti"] != first["jti"]
+    assert second["cnf"] == first["cnf"]
+
+
+# name: (arguments, what the sentence says)
+_NO_RESULT: dict[str, tuple[list[str], str]] = {
+    "no file": (["--result", "a", "--lease", "l"], "go together"),
+    "no audience": (["--result-out", "f", "--lease", "l"], "go together"),
+    "no lease": (["--result", "a", "--result-out", "f"], "--lease FILE"),
+    "no directory": (["--result", "a", "--result-out", "/nowhere/f", "--lease", "l"], "there is no directory"),
+}
+
+
+@pytest.mark.parametrize("name", _NO_RESULT)
+async def test_what_cannot_be_kept_is_not_asked_for(
+    name: str, node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, said = _NO_RESULT[name]
+    size = node.running.reader.head().size
+    assert await node.get(tmp_path, *arguments, nvml=node.driver()) == 2
+    assert said in capsys.readouterr().err
+    assert node.running.reader.head().size == size
+
+
+async def test_a_result_that_did_not_come() -> None:
+    assert (result_of("jwt", "a"), result_of("jwt", ""), result_of("", "")) == ("jwt", "", "")
+    with pytest.raises(NotTrusted, match="RESULT_MISSING"):
+        result_of("", "a")
 
 
 async def test_a_rehearsal_attests_devices_and_makes_nothing_ready(
