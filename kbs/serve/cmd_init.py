@@ -23,7 +23,10 @@ and auditors. The deployment's name is in that entry and never changes.
 
 It makes one enrolment code for each founder, to be used once within 24 hours (sealgate enrol), and prints it, or
 writes it with --codes to DIR/NAME.code, mode 0600, to be handed over. Only hashes are kept. A founder's name is stored
-nowhere else; the log knows the pseudonym."""
+nowhere else; the log knows the pseudonym.
+
+Stopped before it has told the codes, it leaves init.unfinished in the directory: nothing serves that site, and init
+run again clears away what was left and makes everything anew. A finished deployment is never touched."""
 _EPILOG = """examples:
   sealgate-broker custody keygen --out recovery-1 && sealgate-broker custody keygen --out recovery-2
   sealgate-broker init --config broker.toml --founder alice:operator,auditor --founder bob:operator
@@ -59,6 +62,7 @@ def register(subparsers: Any) -> None:
 def _init(args: argparse.Namespace, doors: Doors) -> int:
     import asyncio  # noqa: PLC0415  # help must not load the broker
 
+    from kbs.custody.file import write_private  # noqa: PLC0415
     from kbs.serve.commands import Usage  # noqa: PLC0415
     from kbs.serve.config.load import load  # noqa: PLC0415
     from kbs.serve.first_run import NotEmpty, first_run  # noqa: PLC0415
@@ -74,28 +78,32 @@ def _init(args: argparse.Namespace, doors: Doors) -> int:
     founders = [_founder(each, config) for each in args.founder]
     if len({founder.name for founder in founders}) != len(founders):
         raise Usage("a founder is named twice")
-    if args.codes is not None:
-        _ensure_free(args.codes, founders)
+    if args.codes is not None and not args.codes.is_dir():
+        raise Usage(f"--codes {args.codes} is not a directory")
+    files = {each.name: _code_file(args.codes, each.name) for each in founders} if args.codes is not None else {}
+
+    def tell(made: FirstRun) -> None:
+        for each in made.invitations if files else ():
+            write_private(files[each.founder.name], f"{each.code}\n".encode())
+        doors.say(json.dumps(_document(made, files)) if args.json else _text(made, args.config, files))
+
     try:
-        made = asyncio.run(
-            first_run(config, founders, doors.clock, doors.credentials, doors.ask, simulated=doors.anchors.simulated)
+        asyncio.run(
+            first_run(
+                config,
+                founders,
+                doors.clock,
+                doors.credentials,
+                doors.ask,
+                simulated=doors.anchors.simulated,
+                codes=list(files.values()),
+                tell=tell,
+                faults=doors.faults,
+            )
         )
     except NotEmpty as error:
         raise Usage(str(error)) from error
-    files = _write_codes(made, args.codes) if args.codes is not None else {}
-    doors.say(json.dumps(_document(made, files)) if args.json else _text(made, args.config, files))
     return 0
-
-
-def _ensure_free(directory: Path, founders: list[Founder]) -> None:
-    """Before anything is made: codes that could not be handed over would be lost."""
-    from kbs.serve.commands import Usage  # noqa: PLC0415
-
-    if not directory.is_dir():
-        raise Usage(f"--codes {directory} is not a directory")
-    for path in (_code_file(directory, founder.name) for founder in founders):
-        if path.exists():
-            raise Usage(f"{path} exists and is not written over")
 
 
 def _code_file(directory: Path, founder: str) -> Path:
@@ -104,15 +112,6 @@ def _code_file(directory: Path, founder: str) -> Path:
     if "/" in founder or founder.startswith("."):
         raise Usage(f"--codes cannot make a file name of the founder {founder!r}")
     return directory / f"{founder}.code"
-
-
-def _write_codes(made: FirstRun, directory: Path) -> dict[str, Path]:
-    from kbs.custody.file import write_private  # noqa: PLC0415
-
-    files = {each.founder.name: _code_file(directory, each.founder.name) for each in made.invitations}
-    for each in made.invitations:
-        write_private(files[each.founder.name], f"{each.code}\n".encode())
-    return files
 
 
 def _founder(text: str, config: Config) -> Founder:

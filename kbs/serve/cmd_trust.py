@@ -41,12 +41,14 @@ def _trust(args: argparse.Namespace, doors: Doors) -> int:
     from kbs.serve.first_run import site_for, trust_document  # noqa: PLC0415
     from kbs.serve.secrets import open_root  # noqa: PLC0415
     from kbs.serve.start import ensure_kind  # noqa: PLC0415
+    from kbs.serve.unfinished import refuse_unfinished  # noqa: PLC0415
     from kbs.store.read import Reader  # noqa: PLC0415
 
     config = load(args.config).config
     tenant = args.tenant or config.deployment.tenant
     if TENANT.fullmatch(f"tenants/{tenant}") is None:
         raise Usage(f"--tenant {tenant!r} is not lower-case letters, digits and '-'")
+    refuse_unfinished(site_for(config).directory)
     store = site_for(config).store
     with closing(Reader(store)) as reader:
         ensure_kind(reader, store, doors.anchors)

@@ -29,11 +29,12 @@ from kbs.serve import (
 from kbs.serve.config.load import ConfigInvalid
 from kbs.serve.lock import Busy
 from kbs.serve.site import Site
+from kbs.serve.unfinished import refuse_unfinished
 from kbs.store.backup import Exists
 from kbs.store.errors import LogFrozen, StoreUnavailable, StoreUnusable
 from kbs.store.migrate import Migration, MigrationInvalid
 from kbs.store.migrations import MIGRATIONS
-from kbs.store.port import Clock
+from kbs.store.port import Clock, Faults, no_fault
 from kbs.store.schema import SCHEMA_VERSION
 
 __all__ = ["FROZEN", "Doors", "Usage", "main", "site_of"]
@@ -55,7 +56,8 @@ class Doors:
     """What a command reaches the world through, and the migrations of this release.
 
     `credentials` is where systemd put the unit's credentials; `ask` asks a person for a passphrase, unseen. `anchors`
-    are the vendors' roots, which no option and no file changes; `program` is how `serve` execs this very command.
+    are the vendors' roots, which no option and no file changes; `program` is how `serve` execs this very command;
+    `faults` is where tests end the process.
     """
 
     clock: Clock
@@ -66,6 +68,7 @@ class Doors:
     ask: Callable[[str], str] = getpass.getpass
     anchors: Anchors = BUILT_IN
     program: Sequence[str] = ("-I", "-m", "kbs")
+    faults: Faults = no_fault
 
 
 def main(arguments: Sequence[str], doors: Doors) -> int:
@@ -95,9 +98,13 @@ def main(arguments: Sequence[str], doors: Doors) -> int:
 
 
 def site_of(directory: Path) -> Site:
-    """The site in a directory, for those who need its places alone; raises Usage if there is no such directory."""
+    """The site in a directory, for those who need its places alone.
+
+    Raises Usage if there is no such directory, StoreUnusable if its init has not finished.
+    """
     if not directory.is_dir():
         raise Usage(f"{directory} is not a directory")
+    refuse_unfinished(directory)
     return Site(directory=directory, deployment="")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from kbs.custody.secret import Secret
 from kbs.custody.vault import Vault
 from kbs.serve.config.sections import Config
 from kbs.serve.founders import Founder, Invitation
+from kbs.serve.lock import alone
 from kbs.serve.secrets import Ask, root_path, write_root
 from kbs.serve.site import LOG, SERVER_CA, Site, initialise
-from kbs.store.port import Clock
+from kbs.serve.unfinished import NotOurs, Unfinished, clear, finish, staged
+from kbs.store.port import Clock, Faults, no_fault
 from kbs.store.read import Reader
 
 __all__ = ["FirstRun", "NotEmpty", "first_run", "read_recovery_keys", "site_for", "trust_document"]
@@ -55,32 +57,85 @@ async def first_run(
     ask: Ask,
     *,
     simulated: bool,
+    codes: Sequence[Path] = (),
+    tell: Callable[[FirstRun], None],
+    faults: Faults = no_fault,
 ) -> FirstRun:
-    """Makes a deployment where none is.
+    """Makes a deployment where none is, or where one was begun and never finished.
 
-    1. nothing is there  2. the root key, in memory  3. wrapped for the recovery keys  4. written where custody keeps it
-    5. store, broker keys, genesis, founders' invitations, in one transaction  6. the trust file
+    1. alone, in a directory of the broker's own, where nothing is but what an unfinished init left  2. the root key and
+    its recovery wrap, beside their names  3. the mark, then their names  4. store, broker keys, genesis, founders'
+    invitations, in one transaction  5. the trust file  6. whoever runs this is told the codes  7. the mark goes
 
-    Raises NotEmpty, RootUnusable; then nothing was made. What a crash leaves half-made is of no use to anybody.
+    `tell` shows the codes, or writes them to the files `codes`. Raises NotEmpty, RootUnusable, Busy, OSError; then
+    nothing was made. After a crash the mark is there: nobody serves the site, and the next first run clears it away.
     """
     site = site_for(config)
-    trust = site.directory / "trust.json"
-    for path in (site.store, root_path(config), site.recovery, trust):  # 1
+    recovery = read_recovery_keys(config)
+    _ensure_own(site.directory)  # 1
+    with alone(site.directory):
+        kept = [root_path(config), *([site.recovery] if recovery else [])]
+        _ensure_free(config, site, kept, codes)
+        try:
+            root = HeldRoot(Secret(os.urandom(KEY_SIZE)))  # 2
+            write_root(config, staged(root_path(config)), root.key, credentials, ask)
+            faults("init-root")
+            if recovery:
+                write_private(staged(site.recovery), wrap_for_recovery(root, recovery, deployment=site.deployment))
+            faults("init-staged")
+            begun = Unfinished.of(site.directory, site.store, kept, _trust_file(site), codes)
+            begun.write()  # 3
+            faults("init-marked")
+            begun.in_place()
+            faults("init-keys")
+            invitations = await initialise(
+                site, clock, simulated=simulated, root=root, founders=founders, faults=faults
+            )
+            faults("init-store")
+            _write(_trust_file(site), trust_document(config, root, config.deployment.tenant))  # 5
+            faults("init-trust")
+            ids = tuple(key.id for key in recovery)
+            made = FirstRun(site=site, invitations=invitations, recovery=ids, trust=_trust_file(site))
+            tell(made)  # 6
+            faults("init-told")
+            finish(site.directory)  # 7
+        except Exception:
+            clear(site.directory, kept)
+            raise
+    return made
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A new file that anybody may read; durable once its directory is."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _trust_file(site: Site) -> Path:
+    return site.directory / "trust.json"
+
+
+def _ensure_own(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = stat.S_IMODE(directory.stat().st_mode)
+    if mode & 0o077:
+        raise RootUnusable(f"{directory} has mode {mode:04o}; it is to be the broker's alone: chmod 0700 {directory}")
+
+
+def _ensure_free(config: Config, site: Site, kept: Sequence[Path], codes: Sequence[Path]) -> None:
+    """Nothing is there once what an unfinished init left is cleared; raises NotEmpty."""
+    try:
+        clear(site.directory, kept)
+    except NotOurs as error:
+        raise NotEmpty(str(error)) from error
+    for path in (site.store, root_path(config), site.recovery, _trust_file(site)):
         if path.exists():
             raise NotEmpty(f"{path} exists: init makes a deployment once, and writes over nothing")
-    recovery = read_recovery_keys(config)
-    site.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mode = stat.S_IMODE(site.directory.stat().st_mode)
-    if mode & 0o077:
-        raise RootUnusable(f"{site.directory} has mode {mode:04o}; it is to be the broker's alone: chmod 0700 it")
-    root = HeldRoot(Secret(os.urandom(KEY_SIZE)))  # 2
-    wraps = wrap_for_recovery(root, recovery, deployment=site.deployment) if recovery else b""  # 3
-    write_root(config, root_path(config), root.key, credentials, ask)  # 4
-    if wraps:
-        write_private(site.recovery, wraps)
-    invitations = await initialise(site, clock, simulated=simulated, root=root, founders=founders)  # 5
-    trust.write_bytes(trust_document(config, root, config.deployment.tenant))  # 6
-    return FirstRun(site=site, invitations=invitations, recovery=tuple(key.id for key in recovery), trust=trust)
+    for path in codes:
+        if path.exists():
+            raise NotEmpty(f"{path} exists and is not written over")
 
 
 def read_recovery_keys(config: Config) -> list[RecoveryPublic]:

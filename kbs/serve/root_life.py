@@ -21,6 +21,7 @@ from kbs.serve.config.sections import Config
 from kbs.serve.first_run import read_recovery_keys, site_for
 from kbs.serve.lock import alone
 from kbs.serve.secrets import Ask, open_root, root_path, write_root
+from kbs.serve.unfinished import refuse_unfinished
 from kbs.store.door import WriteDoor
 from kbs.store.port import Clock
 from kbs.store.read import Reader
@@ -34,6 +35,7 @@ def drill(config: Config, key: RecoveryKey) -> int:
     Raises RootUnusable, and WrapInvalid if the recovered root is not the one that the store is under.
     """
     site = site_for(config)
+    refuse_unfinished(site.directory)
     root = open_recovery(_document(site.recovery), key, deployment=site.deployment)
     with closing(Reader(site.store)) as reader:
         return opens(root, reader)
@@ -60,6 +62,7 @@ async def rotate(config: Config, clock: Clock, credentials: Path | None, ask: As
     Raises Busy, RootUnusable, WrapInvalid, LogFrozen.
     """
     site, path = site_for(config), root_path(config)
+    refuse_unfinished(site.directory)
     with alone(site.directory), closing(Reader(site.store)) as reader:  # 1
         ensure_sound(site.store, site.log, clock)
         old = open_root(config, credentials, ask)

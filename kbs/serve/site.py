@@ -21,7 +21,7 @@ from kbs.model.unit import Unit, Verdict
 from kbs.serve.founders import Founder, Invitation, invite
 from kbs.store.connect import create
 from kbs.store.door import WriteDoor
-from kbs.store.port import Clock
+from kbs.store.port import Clock, Faults, no_fault
 from kbs.store.read import Reader
 
 __all__ = ["CHALLENGE", "EAR", "LOG", "PEOPLE_CA", "PSEUDONYM", "SERVER_CA", "Site", "initialise"]
@@ -78,6 +78,7 @@ async def initialise(
     simulated: bool,
     root: Root | None = None,
     founders: Sequence[Founder] = (),
+    faults: Faults = no_fault,
 ) -> list[Invitation]:
     """Makes the store, the broker's own keys and the genesis entry, which also invites the founders.
 
@@ -87,8 +88,9 @@ async def initialise(
     root = root or FileRoot.create(site.root_key)
     sequencer = LogSequencer(site.log_origin)
     create(site.store, sequencer.empty())
+    faults("init-empty-store")
     now = clock()
-    reader, door = Reader(site.store), WriteDoor(site.store, sequencer, clock)
+    reader, door = Reader(site.store), WriteDoor(site.store, sequencer, clock, faults)
     try:
         vault = Vault(root, reader)
         rows = _broker_keys(vault, site.deployment, now)

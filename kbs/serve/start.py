@@ -24,6 +24,7 @@ from kbs.serve.lock import alone
 from kbs.serve.root_life import settle
 from kbs.serve.secrets import open_root
 from kbs.serve.supervisor import ChildSpec, Supervisor
+from kbs.serve.unfinished import refuse_unfinished
 from kbs.store.errors import StoreUnusable
 from kbs.store.read import Reader
 
@@ -49,6 +50,7 @@ async def supervise(loaded: Loaded, doors: Doors, say: Callable[[str], object], 
     if doors.anchors.simulated and not ipaddress.ip_address(config.listen.host).is_loopback:
         raise StoreUnusable(f"a simulated deployment is served on loopback alone, not on {config.listen.host}")
     with alone(site.directory), contextlib.ExitStack() as held:
+        refuse_unfinished(site.directory)
         with closing(Reader(site.store)) as reader:
             ensure_kind(reader, site.store, doors.anchors)  # 1
             root = _root(config, reader, doors)  # 2

@@ -15,6 +15,7 @@ from kbs.serve.doctor.machine import clock, files, processes
 from kbs.serve.doctor.state import log, people, store
 from kbs.serve.doctor.symptom import FROZEN, PROBLEM, Patient, Symptom
 from kbs.serve.doctor.vendors import collateral
+from kbs.serve.unfinished import refuse_unfinished
 from kbs.store.errors import LogFrozen, StoreUnavailable, StoreUnusable
 
 __all__ = ["examine"]
@@ -34,6 +35,10 @@ _EXAMINATIONS: Sequence[tuple[str, Callable[[Patient], Iterator[Symptom]]]] = (
 
 def examine(patient: Patient) -> list[Symptom]:
     """Every symptom, in a fixed order."""
+    try:
+        refuse_unfinished(patient.site.directory)
+    except StoreUnusable as error:
+        return [Symptom(area="store", outcome=PROBLEM, sentence=str(error))]
     if not patient.site.store.exists():
         said = f"there is no deployment in {patient.site.directory}: sealgate-broker init --config {patient.file}"
         return [Symptom(area="store", outcome=PROBLEM, sentence=said)]

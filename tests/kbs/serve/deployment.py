@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kbs.serve.commands import Doors, main
+from kbs.store.port import Faults, no_fault
 
 __all__ = ["Hands", "Made", "make"]
 
@@ -19,13 +20,18 @@ class Hands:
     now: int
     typed: tuple[str, ...] = ()
     credentials: Path | None = None
+    faults: Faults = no_fault
 
     def run(self, *arguments: str) -> tuple[int, str]:
         """(exit code, what was printed)."""
         said: list[str] = []
         keys = iter(self.typed)
         doors = Doors(
-            clock=lambda: self.now, say=said.append, credentials=self.credentials, ask=lambda prompt: next(keys)
+            clock=lambda: self.now,
+            say=said.append,
+            credentials=self.credentials,
+            ask=lambda prompt: next(keys),
+            faults=self.faults,
         )
         return main(arguments, doors), "\n".join(said)
 

@@ -77,9 +77,10 @@ def test_codes_in_files_are_nowhere_else(tmp_path: Path, hands: Hands, capsys: p
     arguments = ("init", "--config", str(config), "--founder", "alice:operator", "--no-root-backup", "--codes")
     assert hands.run(*arguments, str(codes))[0] == 2  # no such directory: nothing was made
     codes.mkdir()
+    assert not (tmp_path / "site").exists()
     (codes / "alice.code").write_text("of somebody")
     assert hands.run(*arguments, str(codes))[0] == 2
-    assert not (tmp_path / "site").exists()
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["serving.lock"]
     (codes / "alice.code").unlink()
     told = hands.json(*arguments, str(codes))
     [alice] = told["founders"]
@@ -130,7 +131,7 @@ def test_nothing_is_made_over_what_is_there(there: str, made: Made, hands: Hands
     before = (made.directory / there).read_bytes()
     assert hands.run("init", "--config", str(made.config), "--founder", "eve:operator")[0] == 2
     assert (made.directory / there).read_bytes() == before
-    assert [path.name for path in made.directory.iterdir() if path.is_file()] == [there]
+    assert {path.name for path in made.directory.iterdir() if path.is_file()} == {there, "serving.lock"}
 
 
 def test_no_backup_has_to_be_typed_and_is_said(tmp_path: Path, hands: Hands) -> None:
@@ -273,7 +274,7 @@ def test_a_passphrase_typed_differently_makes_nothing(tmp_path: Path, capsys: py
     with pytest.raises(AssertionError):  # init did not end with 0
         make(tmp_path, hands, 'kind = "passphrase"\npassphrase = "terminal"\n')
     assert "differ" in capsys.readouterr().err
-    assert list((tmp_path / "site").iterdir()) == []
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["serving.lock"]
 
 
 def _cheap(path: Path, key: Secret, passphrase: Secret) -> None:
