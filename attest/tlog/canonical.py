@@ -4,8 +4,7 @@ Sources: RFC 8785 (JCS), narrowed by facts/log.md 2.1 so that Python's own encod
 (so that order by code point is order by UTF-16), integers within +-(2**53 - 1) and no other numbers, strings in NFC
 without lone surrogates. tests/attest/tlog/test_canonical.py holds this against an independent JCS.
 
-`parse_canonical` is the rule: it encodes again and compares. `Reader` gives the same answers, and gives them without
-encoding where the bytes themselves show that nothing else could come out.
+`parse_canonical` encodes again and compares. Of entries that are like others `attest.tlog.shape` knows it faster.
 """
 
 from __future__ import annotations
@@ -13,24 +12,16 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable
 
 from attest.errors import Malformed
 
-__all__ = ["MAX_DEPTH", "MAX_INTEGER", "MAX_LENGTH", "Reader", "canonical", "parse_canonical"]
+__all__ = ["MAX_DEPTH", "MAX_INTEGER", "MAX_LENGTH", "canonical", "parse_canonical"]
 
 MAX_LENGTH = 60_000
 MAX_DEPTH = 16
 MAX_INTEGER = 2**53 - 1
 
 _KEY = re.compile("[a-z0-9_]+")
-_MAX_SHAPES = 1_000
-# For `_is_obvious`: what may stand between strings, digits and brackets as one each, everything else as "!".
-_LITERALS = b":,truefalsn"
-_OUTLINE = bytes(
-    0x30 if at in b"0123456789" else 0x28 if at in b"{[" else 0x29 if at in b"}]" else at if at in _LITERALS else 0x21
-    for at in range(256)
-)
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 
@@ -69,66 +60,6 @@ def parse_canonical(raw: bytes, *, limit: int = MAX_LENGTH) -> dict[str, object]
         expected, got = encoded[at : at + 40], raw[at : at + 40]
         raise Malformed("ENTRY_CANONICAL", f"byte {at}", expected=repr(expected), got=repr(got))
     return dict(value)
-
-
-class Reader:
-    """`parse_canonical` for many values that are alike, as the entries of a log are, at half the cost.
-
-    It remembers which orders of keys were right, at most a thousand of them, and nothing else of what it read.
-    """
-
-    def __init__(self) -> None:
-        self._decode = json.JSONDecoder(object_pairs_hook=_object_hook()).raw_decode
-
-    def parse(self, raw: bytes) -> dict[str, object]:
-        """As `parse_canonical(raw)`, errors included."""
-        if len(raw) <= MAX_LENGTH and _is_obvious(raw):
-            try:
-                value, end = self._decode(raw.decode("ascii"))
-            except ValueError:  # not JSON, or a key out of order: `parse_canonical` says which
-                pass
-            else:
-                if type(value) is dict and end == len(raw):
-                    return value
-        return parse_canonical(raw)
-
-
-def _object_hook() -> Callable[[list[tuple[str, object]]], dict[str, object]]:
-    """Makes dicts of pairs whose keys are in order; raises ValueError. A closure, since it runs for every object."""
-    shapes: set[tuple[str, ...]] = set()
-
-    def take(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        found = dict(pairs)
-        shape = tuple(found)
-        if shape in shapes and len(shape) == len(pairs):
-            return found
-        if len(shape) != len(pairs) or list(shape) != sorted(shape) or not all(map(_KEY.fullmatch, shape)):
-            raise ValueError("a key twice, out of order or outside the profile")
-        if len(shapes) < _MAX_SHAPES:
-            shapes.add(shape)
-        return found
-
-    return take
-
-
-def _is_obvious(raw: bytes) -> bool:
-    """True if `raw`, given that it is JSON and its keys are in order, is canonical and inside the profile.
-
-    ASCII and no backslash: each string is its own encoding, and every second quote ends one. Between strings nothing
-    but punctuation without spaces, whole numbers of at most 15 digits without a sign, true, false and null, and at
-    most MAX_DEPTH brackets one within the other.
-    """
-    if not raw.isascii() or b"\\" in raw:
-        return False
-    outline = b"".join(raw.split(b'"')[::2]).translate(_OUTLINE)
-    if b"!" in outline or b"0e" in outline or b"0" * 16 in outline:
-        return False
-    if outline.count(b"(") <= MAX_DEPTH:
-        return True
-    brackets = outline.translate(None, b"0" + _LITERALS)
-    for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"()", b"")  # one level less
-    return not brackets
 
 
 def _is_plain(value: object, depth: int) -> bool:

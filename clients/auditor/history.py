@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from attest.errors import AttestError, NotLogged
 from attest.tlog.entry import Leaf
+from attest.tlog.shape import View
 from clients.auditor.report import Findings
 
 __all__ = ["History", "governs"]
@@ -54,7 +55,7 @@ class History:
             self._governance = (index, header.gs)
         elif governs(kind):
             self._wrong("V6", "GOVERNANCE_CHAIN", "h.gs", "a link of the governance chain", "none", index)
-        self._follow_assets(index, leaf)
+        self._follow_assets(index, leaf, kind)
 
     def _check_genesis(self, index: int, kind: object, body: Mapping[str, object]) -> None:
         if (kind == _GENESIS) != (index == 0):
@@ -67,13 +68,13 @@ class History:
         if body.get("deployment") != self._deployment:
             self._wrong("V6", "GENESIS_DEPLOYMENT", "b.deployment", self._deployment, body.get("deployment"), index)
 
-    def _follow_assets(self, index: int, leaf: Leaf) -> None:
+    def _follow_assets(self, index: int, leaf: Leaf, kind: object) -> None:
         heads = self._assets
         for link in leaf.header.chains:
             asset = link.asset
             self._link("ASSET_CHAIN", f"h.chains {asset}", heads.get(asset), link.prev, link.seq, index)
             heads[asset] = (index, link.seq)
-        for asset in _named(leaf.body):
+        for asset in _named(leaf.body, kind):
             if (head := heads.get(asset)) is None or head[0] != index:
                 self._wrong("V6", "ASSET_CHAIN", f"h.chains {asset}", "a link, as b.keys names it", "none", index)
 
@@ -92,11 +93,11 @@ def governs(kind: object) -> bool:
     return isinstance(kind, str) and (kind in _GOVERNING or kind.endswith((".created", ".changed", ".deleted")))
 
 
-def _named(body: Mapping[str, object]) -> list[str]:
+def _named(body: Mapping[str, object], kind: object) -> list[str]:
     """The assets that a release names, each of which must find this entry in its chain."""
     keys = body.get("keys")
-    names = [line.get("asset") for line in keys if isinstance(line, dict)] if isinstance(keys, list) else []
-    refused = body.get("type") in _OPEN_NAMES
+    names = [line.get("asset") for line in keys if isinstance(line, (dict, View))] if isinstance(keys, list) else []
+    refused = isinstance(kind, str) and kind in _OPEN_NAMES
     return [name for name in names if isinstance(name, str) and (not refused or name.startswith(_ASSET_PREFIX))]
 
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 
 from attest.errors import AttestError, Malformed, NotLogged
 from attest.tlog.checkpoint import Checkpoint, SignedCheckpoint
-from attest.tlog.entry import Reader, check_place, parse_leaf
+from attest.tlog.entry import check_place
 from attest.tlog.fields import format_base64
 from attest.tlog.keys import VerifierKey
+from attest.tlog.leaf_reader import LeafReader
 from attest.tlog.merkle import leaf_hash
 from attest.tlog.tiles import WIDTH, Bundle, Tile, bundles
 from clients.auditor.anchors import Anchors, open_receipt, open_saved
@@ -91,7 +92,7 @@ class _Audit:
         self._findings = findings
         self._grown = GrowingTree()
         self._history = History(trust.origin, frozenset(key.vkey for key in keys), findings)
-        self._reader = Reader()
+        self._reader = LeafReader()
         self._cut = False
         self._unread: int | None = None
 
@@ -127,7 +128,7 @@ class _Audit:
 
     def _entry(self, index: int, raw: bytes) -> None:
         try:
-            leaf = parse_leaf(raw, self._reader)
+            leaf = self._reader.parse(raw)
         except Malformed as error:
             self._findings.add("V2", error, index)
             self._unread = index if self._unread is None else self._unread
@@ -136,8 +137,7 @@ class _Audit:
             check_place(leaf.header, self._tree.origin, index)
             if not isinstance(leaf.body.get("type"), str):
                 raise Malformed("ENTRY_FORMAT", "b.type", expected="a string", got=leaf.body.get("type"))
-            if leaf.body.get("simulated") is not self._simulated:
-                got = leaf.body.get("simulated")
+            if (got := leaf.body.get("simulated")) is not self._simulated:
                 raise NotLogged("ENTRY_SIMULATED", "b.simulated", expected=self._simulated, got=got)
         except AttestError as error:
             self._findings.add("V2", error, index)

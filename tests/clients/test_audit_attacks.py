@@ -6,7 +6,7 @@ row  test
 1-9  `test_attacks[1 ...]` to `[9 ...]`; 5 to 8 also in test_audit_cli.py, with a state file between two runs
 10   `test_attacks[10 ...]`: nothing but a witness bounds a time from above
 11   nothing: the derived index is not published
-12   `test_attacks[12 ...]`, test_audit_reader.py; tests/attest/tlog/test_canonical.py
+12   `test_attacks[12 ...]`, tests/attest/tlog/test_canonical.py, tests/attest/tlog/test_shape.py
 13   `test_attacks[13 ...]`
 14   `test_attacks[14 ...]`: nothing but a receipt, a later state or a witness shows it
 15   `test_attacks[15 ...]`, `test_audit.test_a_byte_flipped_in_any_file_is_found`, test_verifier.py
@@ -507,6 +507,11 @@ ATTACKS = {
     ),
     "an entry without a type": Attack(
         make=_signed(_edited(250, b_type=None)),
+        files=tampered(("V2", "ENTRY_FORMAT", 250)),
+        receipt=tampered(("V2", "ENTRY_FORMAT", 250), RECEIPT),
+    ),
+    "an entry whose type is a list": Attack(
+        make=_signed(_edited(250, b_type=["log.genesis"])),
         files=tampered(("V2", "ENTRY_FORMAT", 250)),
         receipt=tampered(("V2", "ENTRY_FORMAT", 250), RECEIPT),
     ),

@@ -24,11 +24,14 @@ from attest.tdx.pem import read_chain
 from attest.tdx.shapes import read_collateral
 from attest.tdx.signed import read_signed
 from attest.tdx.tcb_info import read_identity, read_tcb_info
+from attest.tlog.canonical import parse_canonical
 from attest.tlog.entry import parse_leaf
 from attest.tlog.note import Note
 from attest.tlog.proof_file import ProofFile
+from attest.tlog.shape import Place, Shapes, value_of
 from attest.verify import Kept, verify
 from tests.makers.amd import mint
+from tests.makers.log import draft
 
 __all__ = ["TARGETS", "ForgeryAccepted"]
 
@@ -86,6 +89,23 @@ def _documents(data: bytes) -> object:
     return found
 
 
+@functools.cache
+def _shapes() -> Shapes[Place]:
+    shapes: Shapes[Place] = Shapes(lambda places: places)
+    for index in range(100):
+        raw = draft(index, "key", simulated=False).body
+        for _ in range(16):
+            shapes.learn(raw)
+    return shapes
+
+
+def shape(data: bytes) -> None:
+    """What has the shape of an entry is canonical, and found in it is what it says."""
+    found = _shapes().find(data)
+    if found is not None and value_of(*found) != parse_canonical(data):
+        raise ForgeryAccepted(data.hex())
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "report": _quiet(snp_report.parse),
     "patched": patched,
@@ -104,6 +124,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "gpu forms": _quiet(read_devices),
     "rim": _quiet(lambda data: verify_rim(data, BUILT_IN)),
     "leaf": _quiet(parse_leaf),
+    "shape": shape,
     "note": _quiet(Note.parse),
     "proof": _quiet(ProofFile.parse),
 }

@@ -58,8 +58,9 @@ def _latency(long: bool) -> Result:
 
 
 def _audit(long: bool) -> Result:
-    rate, peak = bench_audit(200_000 if long else 20_000, 7)
-    return Result(figure=f"{rate:.0f} entries per CPU second, peak {peak:.1f} MiB", met=rate >= 20_000)
+    rate, ratio, peak = bench_audit(200_000 if long else 20_000, 7)
+    figure = f"{rate:.0f} entries per CPU second, {ratio:.2f} times SHA-256 and json.loads alone, peak {peak:.1f} MiB"
+    return Result(figure=figure, met=rate >= 20_000)
 
 
 def _growth(long: bool) -> Result:
