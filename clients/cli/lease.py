@@ -1,4 +1,4 @@
-"""`sealgate lease list|show|receipt`: who holds which keys, for operators and auditors."""
+"""`sealgate lease list|show|receipt|end`: who holds which keys, for operators and auditors."""
 
 from __future__ import annotations
 
@@ -29,6 +29,20 @@ _ONE = f"""examples:
   sealgate lease show tenants/acme/leases/3f0c2a1b4d5e6f708192a3b4c5d6e7f8 \\
       {_ALL}
   sealgate lease receipt tenants/acme/leases/3f0c2a1b4d5e6f708192a3b4c5d6e7f8 --out grant.tlog-proof \\
+      {_ALL}"""
+
+_END = """Ends a lease in force, with an entry in the log. Its next renewal is refused for the reason given:
+
+  attest-again   told as REVOKED_REATTEST: the holder may get the keys anew, by attesting anew
+  blocked        told as REVOKED_BLOCKED: only a person can help
+
+It takes no key back. Who was released a key has it until its memory is gone: stop the guest, and treat the data as
+known if you cannot. Nor does it forbid the next release: for that, change what decides it (key disable, a reference set
+that is revoked, a device that is deleted) before you end the lease."""
+_END_HOW = f"""examples:
+  sealgate lease end tenants/acme/leases/3f0c2a1b4d5e6f708192a3b4c5d6e7f8 --reason blocked \\
+      {_ALL}
+  sealgate lease end tenants/acme/leases/3f0c2a1b4d5e6f708192a3b4c5d6e7f8 --reason attest-again --dry-run \\
       {_ALL}"""
 
 
@@ -71,7 +85,19 @@ def register(subparsers: Any) -> None:
     receipt.add_argument("name", help="tenants/T/leases/L")
     receipt.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write the .tlog-proof")
     receipt.set_defaults(run=_receipt)
-    for verb in (listing, show, receipt):
+    end = verbs.add_parser(
+        "end", help="end one before its time", description=_END, epilog=_END_HOW, formatter_class=raw
+    )
+    end.add_argument("name", help="tenants/T/leases/L")
+    end.add_argument(
+        "--reason",
+        required=True,
+        choices=("attest-again", "blocked"),
+        help="what its holder is told when it asks to renew",
+    )
+    end.add_argument("--dry-run", action="store_true", help="only say whether it could be ended")
+    end.set_defaults(run=_end)
+    for verb in (listing, show, receipt, end):
         add_arguments(verb)
         verb.add_argument("--json", action="store_true", help="print JSON")
 
@@ -107,6 +133,23 @@ def _show(args: argparse.Namespace, doors: Doors) -> int:
             value = " ".join(f"{each['asset']}@{each['version']}" for each in value)  # noqa: PLW2901
         if value not in (None, "", []):
             print(f"{name:<13} {value}")
+    return 0
+
+
+def _end(args: argparse.Namespace, doors: Doors) -> int:
+    from clients.operator.leases import end_lease, to_document  # noqa: PLC0415
+
+    with people_channel(args, doors) as channel:
+        document = to_document(end_lease(channel, args.name, args.reason, validate_only=args.dry_run))
+    if args.json:
+        print(json.dumps(document))
+    elif args.dry_run:
+        print(f"{args.name} is {document['state']} and could be ended")
+    else:
+        print(
+            f"{args.name} has ended: {document['reason']}, entry {document['newest_index']}. "
+            f"The node {document['node']} keeps what it was released until its memory is gone."
+        )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Who holds which keys, and until when: for operators and auditors."""
+"""Who holds which keys, and until when: for operators and auditors. Operators may end it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sealgate.v1.leases_pb2 import (
+    LEASE_END_ATTEST_AGAIN,
+    LEASE_END_BLOCKED,
+    EndLeaseRequest,
+    EndLeaseResponse,
     GetLeaseReceiptRequest,
     GetLeaseReceiptResponse,
     GetLeaseRequest,
@@ -22,9 +26,10 @@ from clients.transport import Channel
 from clients.trust import Trust
 from clients.workload.receipt import check_entry, proof_of
 
-__all__ = ["Listed", "get_lease", "lease_receipt", "list_leases", "to_document", "to_text"]
+__all__ = ["ENDS", "Listed", "end_lease", "get_lease", "lease_receipt", "list_leases", "to_document", "to_text"]
 
 _SERVICE = "/sealgate.v1.Leases"
+ENDS = {"attest-again": LEASE_END_ATTEST_AGAIN, "blocked": LEASE_END_BLOCKED}  # what the holder is told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,12 @@ def _pages(channel: Channel, request: ListLeasesRequest) -> Iterator[ListLeasesR
 def get_lease(channel: Channel, name: str) -> LeaseRecord:
     """One lease by `tenants/TENANT/leases/LEASE`."""
     return channel.call(f"{_SERVICE}/GetLease", GetLeaseRequest(name=name), GetLeaseResponse).lease
+
+
+def end_lease(channel: Channel, name: str, reason: str, *, validate_only: bool = False) -> LeaseRecord:
+    """Ends one lease, for one of `ENDS`, and returns it as it stands then; raises Denied, Unavailable."""
+    request = EndLeaseRequest(name=name, reason=ENDS[reason], validate_only=validate_only)
+    return channel.call(f"{_SERVICE}/EndLease", request, EndLeaseResponse).lease
 
 
 def lease_receipt(channel: Channel, trust: Trust, name: str) -> ProofFile:

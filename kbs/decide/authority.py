@@ -57,6 +57,7 @@ RIGHTS: Mapping[str, Right] = {
     "sealgate.v1.Leases/GetLease": Right(action="leases.get", kind="lease", roles=_READERS),
     "sealgate.v1.Leases/ListLeases": Right(action="leases.list", kind="lease", roles=_READERS),
     "sealgate.v1.Leases/GetLeaseReceipt": Right(action="leases.prove", kind="lease", roles=_READERS),
+    "sealgate.v1.Leases/EndLease": Right(action="leases.end", kind="lease", roles=_OPERATORS),
 }
 _ROLES: Mapping[str, frozenset[str]] = {right.action: right.roles for right in RIGHTS.values()}
 

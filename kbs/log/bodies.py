@@ -1,7 +1,7 @@
 """What entries say. The schema is `sealgate.audit/1`; docs/log.md describes every field.
 
 An entry never holds key material, an address or a personal name: people and platforms are pseudonyms, evidence and
-documents are digests whose preimages are blobs of the store.
+documents are digests whose preimages are blobs of the store. What a person's call leaves is in kbs/log/calls.py.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ __all__ = [
     "Broker",
     "KeyLine",
     "ReleaseBody",
-    "access_refused",
     "change",
+    "common",
     "credential",
     "genesis",
     "incident",
     "joined",
-    "query",
     "refusals",
 ]
 
@@ -83,7 +82,7 @@ class ReleaseBody:
         """The entry, continuing the chains of `assets`."""
         lease = None if self.lease is None else dict(zip(("id", "start", "end"), self.lease, strict=True))
         body = {
-            **_common(self.type, self.id, self.tenant, ("workload", self.node), self.broker, self.governance),
+            **common(self.type, self.id, self.tenant, ("workload", self.node), self.broker, self.governance),
             "account": [dict(zip(("meter", "window", "add", "limit"), line, strict=True)) for line in self.account],
             "action": self.action,
             "bound": self.bound.hex(),
@@ -116,8 +115,8 @@ class ReleaseBody:
 
 def genesis(*, entry_id: str, broker: Broker, deployment: str, log_key: str) -> Draft:
     """The first entry of a shard: the deployment's constant name and the key that signs this log."""
-    common = _common("log.genesis", entry_id, "", ("broker", broker.id), broker, 0)
-    body = {**common, "deployment": deployment, "log_key": log_key, "prev": None}
+    shared = common("log.genesis", entry_id, "", ("broker", broker.id), broker, 0)
+    body = {**shared, "deployment": deployment, "log_key": log_key, "prev": None}
     return Draft(body=canonical(body, limit=MAX_BODY), governance=True)
 
 
@@ -140,7 +139,7 @@ def change(  # everything that the entry states
     by the broker itself, or before anybody was enrolled, does not have.
     """
     body = {
-        **_common(entry_type, entry_id, tenant, actor, broker, None),
+        **common(entry_type, entry_id, tenant, actor, broker, None),
         "approvals": [],
         "decision_digest": decision.hex() or None,
         "object": name,
@@ -150,32 +149,10 @@ def change(  # everything that the entry states
     return Draft(body=canonical(body, limit=MAX_BODY), assets=assets, governance=True)
 
 
-def access_refused(  # everything that the entry states
-    *,
-    entry_id: str,
-    tenant: str,
-    actor: str,
-    broker: Broker,
-    action: str,
-    name: str,
-    reason: str,
-    decision: bytes,
-) -> Draft:
-    """A person's call that was decided and refused. `decision` is the SHA-256 of its decision's document."""
-    body = {
-        **_common("access.refused", entry_id, tenant, ("person", actor), broker, None),
-        "action": action,
-        "decision_digest": decision.hex(),
-        "object": name,
-        "reason": reason,
-    }
-    return Draft(body=canonical(body, limit=MAX_BODY))
-
-
 def joined(*, entry_id: str, broker: Broker, policy: bytes, engine: bytes, collateral: bytes) -> Draft:
     """A broker process begins to serve, with this policy, this build and this collateral."""
     body = {
-        **_common("broker.joined", entry_id, "", ("broker", broker.id), broker, None),
+        **common("broker.joined", entry_id, "", ("broker", broker.id), broker, None),
         "collateral_digest": collateral.hex(),
         "engine_digest": engine.hex(),
         "policy_digest": policy.hex(),
@@ -186,19 +163,10 @@ def joined(*, entry_id: str, broker: Broker, policy: bytes, engine: bytes, colla
 def credential(*, entry_id: str, actor: str, broker: Broker, key: bytes, certificate: bytes, expires: int) -> Draft:
     """A person got a client certificate. `key` and `certificate` are SHA-256; `expires` in ms since 1970."""
     body = {
-        **_common("credential.issued", entry_id, "", ("person", actor), broker, None),
+        **common("credential.issued", entry_id, "", ("person", actor), broker, None),
         "certificate_digest": certificate.hex(),
         "expires": expires,
         "key_digest": key.hex(),
-    }
-    return Draft(body=canonical(body, limit=MAX_BODY))
-
-
-def query(*, entry_id: str, tenant: str, actor: str, broker: Broker, scope: bytes) -> Draft:
-    """A person asked what the log or a decision says. `scope` is the SHA-256 of what was asked."""
-    body = {
-        **_common("query.performed", entry_id, tenant, ("person", actor), broker, None),
-        "scope_digest": scope.hex(),
     }
     return Draft(body=canonical(body, limit=MAX_BODY))
 
@@ -210,7 +178,7 @@ def incident(*, entry_id: str, broker: Broker, kind: str, at: int, ahead_ms: int
     log's time was found `ahead_ms` ahead of the clock; there is no bundle, and an empty digest is written as null.
     """
     body = {
-        **_common("log.incident", entry_id, "", ("broker", broker.id), broker, None),
+        **common("log.incident", entry_id, "", ("broker", broker.id), broker, None),
         "ahead_ms": ahead_ms,
         "at": at,
         "bundle_digest": bundle.hex() or None,
@@ -227,7 +195,7 @@ def refusals(  # everything that the entry states
     `root` is that of the RFC 6962 tree over the SHA-256 of each request, in order.
     """
     body = {
-        **_common("refusal.batch", entry_id, "", ("broker", broker.id), broker, None),
+        **common("refusal.batch", entry_id, "", ("broker", broker.id), broker, None),
         "counts": [{"count": count, "reason": reason} for reason, count in counts],
         "requests_root": root.hex(),
         "total": sum(count for _, count in counts),
@@ -236,9 +204,10 @@ def refusals(  # everything that the entry states
     return Draft(body=canonical(body, limit=MAX_BODY))
 
 
-def _common(  # the fields of every entry
+def common(  # the fields of every entry
     entry_type: str, entry_id: str, tenant: str, actor: tuple[str, str], broker: Broker, governance: int | None
 ) -> dict[str, object]:
+    """The fields that every entry has."""
     return {
         "actor": {"id": actor[1], "kind": actor[0]},
         "broker": {"id": broker.id, "measurement": broker.measurement},

@@ -15,6 +15,7 @@ from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.results import ResultSigner
 from kbs.custody.vault import Vault
 from kbs.guard.flood import FloodMeter
+from kbs.guard.refusals import RefusalMeter
 from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import Broker as BrokerIdentity
 from kbs.log.signer import CheckpointSigner
@@ -167,6 +168,7 @@ class Broker:
     digests: Digests
     floods: FloodMeter
     repeats: RepeatMeter
+    refusals: RefusalMeter
     clock: Clock
     monotonic: Clock
     random: Random

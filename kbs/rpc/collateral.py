@@ -23,7 +23,7 @@ from sealgate.v1.collateral_pb2 import (
 )
 
 from attest.tlog.entry import canonical
-from kbs.log.bodies import query
+from kbs.log.calls import query
 from kbs.model.asset import Principal
 from kbs.model.bundle import bundle_text, contents_of, join_bundle
 from kbs.model.collateral import Piece

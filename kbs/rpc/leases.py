@@ -1,4 +1,4 @@
-"""sealgate.v1.Leases: who holds which keys, and until when. Every question is logged."""
+"""sealgate.v1.Leases: who holds which keys, and until when; and an end to it. Every question is logged."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Any, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sealgate.v1.leases_pb2 import (
+    LEASE_END_ATTEST_AGAIN,
+    LEASE_END_BLOCKED,
     LEASE_STATE_ACTIVE,
     LEASE_STATE_ENDED,
     LEASE_STATE_EXPIRED,
+    EndLeaseRequest,
+    EndLeaseResponse,
     GetLeaseReceiptRequest,
     GetLeaseReceiptResponse,
     GetLeaseRequest,
@@ -22,20 +26,24 @@ from sealgate.v1.leases_pb2 import (
 from sealgate.v1.leases_pb2 import LeaseRecord as LeaseMessage
 from sealgate.v1.receipt_pb2 import Receipt as ReceiptMessage
 
+from kbs.log.calls import lease_revoked
 from kbs.log.receipts import NotPublished, Receipt, Receipts
-from kbs.model.lease import LeaseRecord
+from kbs.model.effect import EndLease, PutTicket
+from kbs.model.lease import BLOCKED, REATTEST, LeaseRecord
 from kbs.model.names import AssetName, InvalidName
 from kbs.model.refusal import Refused, Unavailable
+from kbs.model.unit import Committed, LeaseUse, Unit, Verdict
 from kbs.release.port import Broker
 from kbs.rpc.handler import Method
 from kbs.rpc.parse import LEASE_ID
-from kbs.rpc.people import Allowed, Rpc, by_name, methods_of
+from kbs.rpc.people import Allowed, Rpc, StateMoved, by_name, methods_of
 from kbs.rpc.queries import log_query
 
 __all__ = ["NAME", "LeaseLists", "methods", "proven", "receipt_message"]
 
 NAME = "sealgate.v1.Leases"
 _STATES = {"active": LEASE_STATE_ACTIVE, "expired": LEASE_STATE_EXPIRED, "ended": LEASE_STATE_ENDED}
+_ENDS = {LEASE_END_ATTEST_AGAIN: REATTEST, LEASE_END_BLOCKED: BLOCKED}
 _TOKEN = re.compile(r"([0-9]{1,16})\.([0-9a-f]{32})", re.ASCII)
 _PAGE, _MOST, _FIRST = 100, 1_000, 2**62
 
@@ -74,6 +82,16 @@ def methods(broker: Broker, leases: LeaseLists, receipts: Receipts) -> dict[str,
         await log_query(broker, allowed, allowed.place.tenant, "GetLeaseReceipt", name=request.name)
         return GetLeaseReceiptResponse(receipt=receipt_message(proven(receipts, found(allowed).granted)))
 
+    async def end_lease(request: EndLeaseRequest, allowed: Allowed) -> EndLeaseResponse:
+        if request.reason not in _ENDS:
+            raise _bad("reason", "LEASE_END_ATTEST_AGAIN or LEASE_END_BLOCKED", str(request.reason))
+        lease, now = found(allowed), broker.clock()
+        if not lease.live(now):
+            raise Refused("LEASE_OVER", check="LEASE", expected="active", got=lease.state(now))
+        if not request.validate_only:
+            await _end(broker, allowed, lease, _ENDS[request.reason], now)
+        return EndLeaseResponse(lease=_message(found(allowed), now))
+
     async def list_leases(request: ListLeasesRequest, allowed: Allowed) -> ListLeasesResponse:
         tenant, now = allowed.place.tenant, broker.clock()
         if allowed.place.name != f"tenants/{tenant}":
@@ -93,11 +111,37 @@ def methods(broker: Broker, leases: LeaseLists, receipts: Receipts) -> dict[str,
         )
 
     table: dict[str, Rpc[Any]] = {
+        "EndLease": Rpc(request=EndLeaseRequest, locate=by_name("name"), run=end_lease),
         "GetLease": Rpc(request=GetLeaseRequest, locate=by_name("name"), run=get_lease),
         "GetLeaseReceipt": Rpc(request=GetLeaseReceiptRequest, locate=by_name("name"), run=get_receipt),
         "ListLeases": Rpc(request=ListLeasesRequest, locate=by_name("parent"), run=list_leases),
     }
     return methods_of(NAME, table, broker)
+
+
+async def _end(broker: Broker, allowed: Allowed, lease: LeaseRecord, reason: str, now: int) -> None:
+    """Through the write door, if the lease still is as it was read; raises StateMoved."""
+    ticket = broker.random(16).hex()
+    draft = lease_revoked(
+        entry_id=ticket,
+        actor=allowed.person.id,
+        broker=broker.identity,
+        lease=lease,
+        ended=now,
+        reason=reason,
+        decision=allowed.decision_digest,
+    )
+    effects = (
+        PutTicket(ticket=ticket, tenant=lease.holder.tenant),
+        EndLease(lease_id=lease.lease_id, ended=now, reason=reason),
+    )
+    unit = Unit(
+        verdict=Verdict(draft=draft, own=(allowed.decision,), effects=effects),
+        revision=allowed.snapshot.revision,
+        lease=LeaseUse(lease_id=lease.lease_id, newest=lease.newest),
+    )
+    if not isinstance((await broker.store.commit([unit]))[0], Committed):
+        raise StateMoved
 
 
 def proven(receipts: Receipts, index: int) -> Receipt:

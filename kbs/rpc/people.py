@@ -21,11 +21,11 @@ from kbs.decide.authority import RIGHTS, Right
 from kbs.decide.canonical import decision_bytes
 from kbs.decide.decide import decide
 from kbs.decide.people import ask_person
-from kbs.log.bodies import access_refused
+from kbs.log.calls import access_refused
 from kbs.model.asset import Principal, Snapshot
 from kbs.model.effect import PutTicket
 from kbs.model.names import InvalidName, Place, place_of
-from kbs.model.refusal import Refused, Unavailable
+from kbs.model.refusal import Refused, Slowed, Unavailable
 from kbs.model.unit import Committed, Unit, Verdict
 from kbs.release.port import Broker
 from kbs.rpc.handler import Call, Method
@@ -136,8 +136,15 @@ async def _permit(broker: Broker, person: Principal, right: Right, place: Place,
 
 
 async def _log_refusal(broker: Broker, refused: Allowed, right: Right, reason: str) -> str:
-    """The entry of a refusal, and its ticket. What was asked for is a pseudonym there unless it exists."""
+    """The entry of a refusal, and its ticket. What was asked for is a pseudonym there unless it exists.
+
+    Raises Slowed for somebody who is refused again and again: it is counted, and said once for each window.
+    """
     place, ticket = refused.place, broker.random(16).hex()
+    wait = broker.refusals.wait(refused.person.id, ticket, broker.monotonic())
+    if wait:
+        broker.refusals.count(refused.person.id, reason, refused.decision, broker.clock())
+        raise Slowed(retry_after=wait / 1_000)
     known = place.name in refused.snapshot.objects
     draft = access_refused(
         entry_id=ticket,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from attest.tlog.entry import canonical
-from kbs.log.bodies import query
+from kbs.log.calls import query
 from kbs.model.unit import Committed, Unit, Verdict
 from kbs.release.port import Broker
 from kbs.rpc.people import Allowed

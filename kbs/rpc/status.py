@@ -24,7 +24,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 _Code = grpc.StatusCode
 _TOLD = frozenset({_Code.INVALID_ARGUMENT, _Code.UNAUTHENTICATED})
 # Only people who may list there come this far: they are told what is in the way.
-_TOLD_REASONS = frozenset({"ALREADY_EXISTS", "CATALOGUE_RULE", "ETAG_MISMATCH", "NOT_FOUND"})
+_TOLD_REASONS = frozenset({"ALREADY_EXISTS", "CATALOGUE_RULE", "ETAG_MISMATCH", "LEASE_OVER", "NOT_FOUND"})
 
 # reason: (code, the sentence for people)
 REASONS: Mapping[str, tuple[Any, str]] = {
@@ -63,6 +63,7 @@ REASONS: Mapping[str, tuple[Any, str]] = {
         _Code.FAILED_PRECONDITION,
         "The lease has ended, and only a person can change that: sealgate explain TICKET.",
     ),
+    "LEASE_OVER": (_Code.FAILED_PRECONDITION, "The lease is over already; there is nothing to end."),
     "LOCKED": (_Code.FAILED_PRECONDITION, "Releases are locked; an operator can say for how long."),
     "EXPOSURE_BUDGET": (_Code.RESOURCE_EXHAUSTED, "The release would cross a ceiling of exposure."),
     "RATE_LIMITED": (

@@ -12,6 +12,7 @@ from functools import partial
 from attest.errors import AttestError
 from kbs.guard.bucket import Attempts
 from kbs.log.bodies import refusals
+from kbs.log.calls import refused_calls
 from kbs.log.publish import LogForked
 from kbs.model.unit import Unit, Verdict
 from kbs.rpc import catalog, decisions, enrolment, health, key_release, key_versions, leases
@@ -22,7 +23,7 @@ from kbs.serve.people import access_of
 from kbs.serve.wiring import Running
 from kbs.store.errors import StoreUnavailable
 
-__all__ = ["log_flood", "serve"]
+__all__ = ["log_flood", "log_refused_calls", "serve"]
 
 _log = logging.getLogger("sealgate.serve")
 _LOOK_S = 5.0
@@ -117,13 +118,33 @@ async def log_flood(running: Running, now: int, *, last: bool = False) -> None:
         _log.error("%d refusals could not be logged: %s", flood.total, error)
 
 
+async def log_refused_calls(running: Running, now: int, *, last: bool = False) -> None:
+    """Writes one entry for each person who was refused more often than there is an entry for each time."""
+    for person, flood in running.broker.refusals.close_windows(now, last=last):
+        draft = refused_calls(
+            entry_id=running.broker.random(16).hex(),
+            actor=person,
+            broker=running.broker.identity,
+            start=flood.start,
+            end=flood.end,
+            counts=flood.counts,
+            root=flood.root,
+        )
+        try:
+            await running.door.commit([Unit(verdict=Verdict(draft=draft))])
+        except StoreUnavailable as error:
+            _log.error("%d refused calls of %s could not be logged: %s", flood.total, person, error)
+
+
 async def _watch(stopping: asyncio.Event, running: Running, clock: ClockWatch) -> None:
-    """Looks at the clock and at the meter of refusals every few seconds, and at the meter once more at the end."""
+    """Looks at the clock and at the meters of refusals every few seconds, and at the meters once more at the end."""
     while not stopping.is_set():
         await clock.look()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), _LOOK_S)
-        await log_flood(running, running.broker.clock(), last=stopping.is_set())
+        now, last = running.broker.clock(), stopping.is_set()
+        await log_flood(running, now, last=last)
+        await log_refused_calls(running, now, last=last)
 
 
 async def _publish_until(stopping: asyncio.Event, running: Running, every_s: float) -> None:

@@ -17,6 +17,7 @@ from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.root import Root
 from kbs.custody.vault import Vault
 from kbs.guard.flood import FloodMeter
+from kbs.guard.refusals import RefusalMeter
 from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import Broker as Identity
 from kbs.log.bodies import joined
@@ -161,6 +162,7 @@ def _wire(
         digests=digests,
         floods=FloodMeter(clock()),
         repeats=repeats,
+        refusals=RefusalMeter(),
         clock=clock,
         monotonic=monotonic,
         random=random,

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kbs.log.bodies import query
+from kbs.log.calls import query
 from kbs.model.unit import Unit, Verdict
 from kbs.release.release import release
 from kbs.serve.wiring import Running

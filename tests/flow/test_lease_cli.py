@@ -95,6 +95,29 @@ async def test_the_life_of_a_lease(site: SimulatedSite, tmp_path: Path, capsys: 
         assert (shown["state"], shown["reason"]) == ("ended", "REVOKED_BLOCKED")
 
 
+async def test_a_lease_is_ended_by_command(
+    site: SimulatedSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lease = tmp_path / "lease.json"
+    async with site.serve() as (_, listeners):
+        assert await asyncio.to_thread(get, site, listeners, lease) == 0
+        name = f"tenants/acme/leases/{HeldLease.parse(lease.read_bytes(), 'it').lease_id}"
+        end = ["lease", "end", name, "--reason", "attest-again", *person(site, listeners)]
+        capsys.readouterr()
+        assert await asyncio.to_thread(run, site, *end, "--dry-run") == 0
+        assert "is active and could be ended" in capsys.readouterr().out
+        assert await asyncio.to_thread(run, site, *end, "--json") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["name"], told["state"], told["reason"]) == (name, "ended", "REVOKED_REATTEST")
+        assert await asyncio.to_thread(run, site, *end) == 3
+        assert "LEASE_OVER" in capsys.readouterr().err
+        renew = ["keys", "renew", "--lease", str(lease), *node(site, listeners)]
+        assert await asyncio.to_thread(run, site, *renew) == 3
+        assert "REVOKED_REATTEST" in capsys.readouterr().err
+        (tmp_path / "again").mkdir()
+        assert await asyncio.to_thread(get, site, listeners, tmp_path / "again" / "lease.json") == 0
+
+
 async def test_a_rehearsal_by_command(site: SimulatedSite, capsys: pytest.CaptureFixture[str]) -> None:
     async with site.serve() as (running, listeners):
         ask = ["keys", "get", "--rehearse", *node(site, listeners), "--purpose", PURPOSE, "--asset", ASSET]

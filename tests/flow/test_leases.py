@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -16,6 +17,12 @@ from sealgate.v1.key_release_pb2 import (
     GetGrantReceiptResponse,
 )
 from sealgate.v1.leases_pb2 import (
+    LEASE_END_ATTEST_AGAIN,
+    LEASE_END_BLOCKED,
+    LEASE_END_UNSPECIFIED,
+    LEASE_STATE_ENDED,
+    EndLeaseRequest,
+    EndLeaseResponse,
     GetLeaseReceiptRequest,
     GetLeaseReceiptResponse,
     GetLeaseRequest,
@@ -32,11 +39,13 @@ from clients.errors import Denied, Unavailable
 from clients.transport import Channel, Identity, connect
 from clients.trust import read_trust
 from kbs.log.receipts import NotPublished
+from kbs.model.refusal import Refused
+from kbs.release.release import release
 from kbs.serve.wiring import Running
 from tests.flow.test_renewal import HOLDER, ask, leased, newest
 from tests.makers import pki
 from tests.makers.site import ASSET, ORIGIN, SimulatedSite
-from tests.makers.workload import holder_public
+from tests.makers.workload import build, holder_public
 
 PARENT, KEY = "tenants/acme", ec.derive_private_key(7, ec.SECP256R1())
 SERVICE = "/sealgate.v1.Leases"
@@ -228,3 +237,90 @@ async def test_a_receipt_that_the_tiles_do_not_bear_out_is_not_given(site: Simul
         tile.write_bytes(data)
         with pytest.raises(Exception, match="PROOF_ROOT"):
             running.receipts.receipt(lease.granted)
+
+
+# name: (what an operator says, what the holder is told, the check behind it)
+ENDS: dict[str, tuple[Any, str, str]] = {
+    "attest again": (LEASE_END_ATTEST_AGAIN, "REVOKED_REATTEST", "LEASE_OVER"),
+    "blocked": (LEASE_END_BLOCKED, "REVOKED_BLOCKED", "LEASE_BLOCKED"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_an_operator_ends_a_lease_and_its_renewal_is_told_why(site: SimulatedSite, name: str) -> None:
+    reason, told, check = ENDS[name]
+    async with site.serve() as (running, listeners):
+        lease = await leased(site, running)
+        other = await leased(site, running)
+        asked = EndLeaseRequest(name=f"{PARENT}/leases/{lease.lease_id}", reason=reason)
+        dry = EndLeaseRequest(name=asked.name, reason=reason, validate_only=True)
+        size = running.reader.head().size
+        assert (await people(site, listeners, "EndLease", dry, EndLeaseResponse)).lease.renewable
+        assert running.reader.head().size == size
+        ended = (await people(site, listeners, "EndLease", asked, EndLeaseResponse)).lease
+        assert (ended.state, ended.reason, ended.renewable) == (LEASE_STATE_ENDED, told, False)
+        leaf = parse_leaf(running.reader.entries(ended.newest_index, ended.newest_index + 1)[0][1])
+        entry: Any = leaf.body
+        assert (entry["type"], entry["reason"], entry["node"]) == ("lease.revoked", told, lease.holder.node)
+        assert entry["lease"]["id"] == lease.lease_id
+        assert lease.start <= entry["lease"]["end"] < lease.end
+        assert [link.asset for link in leaf.header.chains] == [ASSET]
+        with pytest.raises(Refused, match=told):
+            await ask(site, running.broker, renews=lease.lease_id)
+        refused = newest(running)
+        assert (refused["type"], refused["reason"]) == ("lease.refused", told)
+        decision = running.reader.document(running.reader.head().size - 1, bytes.fromhex(refused["decision_digest"]))
+        assert decision is not None
+        assert check.encode() in decision
+        # ended is ended: it is said, changes nothing, and leaves the other lease alone
+        with pytest.raises(Denied, match="LEASE_OVER"):
+            await people(site, listeners, "EndLease", asked, EndLeaseResponse)
+        await ask(site, running.broker, renews=other.lease_id)
+        assert (await leased(site, running)).live(running.broker.clock())  # nor does it forbid the next release
+
+
+async def test_a_released_answer_is_not_repeated_once_its_lease_was_ended(site: SimulatedSite) -> None:
+    async with site.serve() as (running, listeners):
+        workload = build(site.chip, running.broker.challenges, running.broker.clock(), holder_key=HOLDER)
+        answer = await release(workload.ask, running.broker)
+        assert answer.grant.lease is not None
+        asked = EndLeaseRequest(name=f"{PARENT}/leases/{answer.grant.lease.lease_id}", reason=LEASE_END_BLOCKED)
+        await people(site, listeners, "EndLease", asked, EndLeaseResponse)
+        with pytest.raises(Refused, match="REVOKED_BLOCKED"):
+            await release(workload.ask, running.broker)
+
+
+async def test_a_lease_that_moves_meanwhile_is_ended_as_it_is_then(site: SimulatedSite) -> None:
+    """A renewal between the look and the commit: the end is decided again, and no renewal revives the lease."""
+    async with site.serve() as (running, listeners):
+        lease = await leased(site, running)
+        asked = EndLeaseRequest(name=f"{PARENT}/leases/{lease.lease_id}", reason=LEASE_END_BLOCKED)
+        renewing = asyncio.create_task(ask(site, running.broker, renews=lease.lease_id))
+        ended = (await people(site, listeners, "EndLease", asked, EndLeaseResponse)).lease
+        assert ended.state == LEASE_STATE_ENDED
+        with contextlib.suppress(Refused):
+            await renewing
+        found = running.broker.leases.lease(lease.lease_id)
+        assert found is not None
+        assert (found.reason, found.live(running.broker.clock())) == ("REVOKED_BLOCKED", False)
+
+
+NOT_ENDED: dict[str, tuple[dict[str, Any], str]] = {
+    "no reason": ({"reason": LEASE_END_UNSPECIFIED}, "REQUEST_MALFORMED"),
+    "a reason that is none": ({"reason": 9}, "REQUEST_MALFORMED"),
+    "no lease of the tenant": ({"name": f"{PARENT}/leases/{'0' * 32}"}, "NOT_FOUND"),
+    "another tenant's": ({"name": f"tenants/umbrella/leases/{'0' * 32}"}, "ACCESS_DENIED"),
+    "no name of a lease": ({"name": ASSET}, "NOT_FOUND"),
+}
+
+
+async def test_what_is_not_ended(site: SimulatedSite) -> None:
+    async with site.serve() as (running, listeners):
+        lease = await leased(site, running)
+        good: dict[str, Any] = {"name": f"{PARENT}/leases/{lease.lease_id}", "reason": LEASE_END_BLOCKED}
+        for changed, why in NOT_ENDED.values():
+            with pytest.raises(Denied, match=why):
+                await people(site, listeners, "EndLease", EndLeaseRequest(**good | changed), EndLeaseResponse)
+        found = running.broker.leases.lease(lease.lease_id)
+        assert found is not None
+        assert found.live(running.broker.clock())

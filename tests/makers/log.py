@@ -20,7 +20,8 @@ from attest.tlog.keys import VerifierKey
 from attest.tlog.merkle import leaf_hash, root_of
 from attest.tlog.proof_file import ProofFile
 from clients.trust import Trust
-from kbs.log.bodies import Broker, KeyLine, ReleaseBody, change, genesis, joined, query
+from kbs.log.bodies import Broker, KeyLine, ReleaseBody, change, genesis, joined
+from kbs.log.calls import query
 from kbs.log.publish import Publisher
 from kbs.log.sequence import LogSequencer
 from kbs.log.signer import CheckpointSigner

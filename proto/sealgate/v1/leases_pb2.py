@@ -26,15 +26,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sealgate.v1 import receipt_pb2 as sealgate_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sealgate/v1/leases.proto\x12\x0bsealgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19sealgate/v1/receipt.proto\"-\n\x0bLeasedAsset\x12\r\n\x05\x61sset\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"\xea\x02\n\x0bLeaseRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\r\n\x05guest\x18\x03 \x01(\t\x12\x10\n\x08platform\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\x12(\n\x06\x61ssets\x18\x06 \x03(\x0b\x32\x18.sealgate.v1.LeasedAsset\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05state\x18\t \x01(\x0e\x32\x17.sealgate.v1.LeaseState\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x11\n\trenewable\x18\x0b \x01(\x08\x12\x13\n\x0bgrant_index\x18\x0c \x01(\x04\x12\x14\n\x0cnewest_index\x18\r \x01(\x04\x12\x0f\n\x07\x64\x65vices\x18\x0e \x03(\t\"\x1f\n\x0fGetLeaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x10GetLeaseResponse\x12\'\n\x05lease\x18\x01 \x01(\x0b\x32\x18.sealgate.v1.LeaseRecord\"i\n\x11ListLeasesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\r\n\x05\x61sset\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"l\n\x12ListLeasesResponse\x12(\n\x06leases\x18\x01 \x03(\x0b\x32\x18.sealgate.v1.LeaseRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_nodes\x18\x03 \x01(\x05\"&\n\x16GetLeaseReceiptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x17GetLeaseReceiptResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.sealgate.v1.Receipt*q\n\nLeaseState\x12\x1b\n\x17LEASE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12LEASE_STATE_ACTIVE\x10\x01\x12\x17\n\x13LEASE_STATE_EXPIRED\x10\x02\x12\x15\n\x11LEASE_STATE_ENDED\x10\x03\x32\xfe\x01\n\x06Leases\x12G\n\x08GetLease\x12\x1c.sealgate.v1.GetLeaseRequest\x1a\x1d.sealgate.v1.GetLeaseResponse\x12M\n\nListLeases\x12\x1e.sealgate.v1.ListLeasesRequest\x1a\x1f.sealgate.v1.ListLeasesResponse\x12\\\n\x0fGetLeaseReceipt\x12#.sealgate.v1.GetLeaseReceiptRequest\x1a$.sealgate.v1.GetLeaseReceiptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sealgate/v1/leases.proto\x12\x0bsealgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19sealgate/v1/receipt.proto\"-\n\x0bLeasedAsset\x12\r\n\x05\x61sset\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"\xea\x02\n\x0bLeaseRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\r\n\x05guest\x18\x03 \x01(\t\x12\x10\n\x08platform\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\x12(\n\x06\x61ssets\x18\x06 \x03(\x0b\x32\x18.sealgate.v1.LeasedAsset\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05state\x18\t \x01(\x0e\x32\x17.sealgate.v1.LeaseState\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x11\n\trenewable\x18\x0b \x01(\x08\x12\x13\n\x0bgrant_index\x18\x0c \x01(\x04\x12\x14\n\x0cnewest_index\x18\r \x01(\x04\x12\x0f\n\x07\x64\x65vices\x18\x0e \x03(\t\"\x1f\n\x0fGetLeaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x10GetLeaseResponse\x12\'\n\x05lease\x18\x01 \x01(\x0b\x32\x18.sealgate.v1.LeaseRecord\"i\n\x11ListLeasesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\r\n\x05\x61sset\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"l\n\x12ListLeasesResponse\x12(\n\x06leases\x18\x01 \x03(\x0b\x32\x18.sealgate.v1.LeaseRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x13\n\x0btotal_nodes\x18\x03 \x01(\x05\"&\n\x16GetLeaseReceiptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x17GetLeaseReceiptResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.sealgate.v1.Receipt\"]\n\x0f\x45ndLeaseRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x06reason\x18\x02 \x01(\x0e\x32\x15.sealgate.v1.LeaseEnd\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\";\n\x10\x45ndLeaseResponse\x12\'\n\x05lease\x18\x01 \x01(\x0b\x32\x18.sealgate.v1.LeaseRecord*q\n\nLeaseState\x12\x1b\n\x17LEASE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12LEASE_STATE_ACTIVE\x10\x01\x12\x17\n\x13LEASE_STATE_EXPIRED\x10\x02\x12\x15\n\x11LEASE_STATE_ENDED\x10\x03*X\n\x08LeaseEnd\x12\x19\n\x15LEASE_END_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEASE_END_ATTEST_AGAIN\x10\x01\x12\x15\n\x11LEASE_END_BLOCKED\x10\x02\x32\xc7\x02\n\x06Leases\x12G\n\x08GetLease\x12\x1c.sealgate.v1.GetLeaseRequest\x1a\x1d.sealgate.v1.GetLeaseResponse\x12M\n\nListLeases\x12\x1e.sealgate.v1.ListLeasesRequest\x1a\x1f.sealgate.v1.ListLeasesResponse\x12\\\n\x0fGetLeaseReceipt\x12#.sealgate.v1.GetLeaseReceiptRequest\x1a$.sealgate.v1.GetLeaseReceiptResponse\x12G\n\x08\x45ndLease\x12\x1c.sealgate.v1.EndLeaseRequest\x1a\x1d.sealgate.v1.EndLeaseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealgate.v1.leases_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LEASESTATE']._serialized_start=930
-  _globals['_LEASESTATE']._serialized_end=1043
+  _globals['_LEASESTATE']._serialized_start=1086
+  _globals['_LEASESTATE']._serialized_end=1199
+  _globals['_LEASEEND']._serialized_start=1201
+  _globals['_LEASEEND']._serialized_end=1289
   _globals['_LEASEDASSET']._serialized_start=101
   _globals['_LEASEDASSET']._serialized_end=146
   _globals['_LEASERECORD']._serialized_start=149
@@ -51,6 +53,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETLEASERECEIPTREQUEST']._serialized_end=862
   _globals['_GETLEASERECEIPTRESPONSE']._serialized_start=864
   _globals['_GETLEASERECEIPTRESPONSE']._serialized_end=928
-  _globals['_LEASES']._serialized_start=1046
-  _globals['_LEASES']._serialized_end=1300
+  _globals['_ENDLEASEREQUEST']._serialized_start=930
+  _globals['_ENDLEASEREQUEST']._serialized_end=1023
+  _globals['_ENDLEASERESPONSE']._serialized_start=1025
+  _globals['_ENDLEASERESPONSE']._serialized_end=1084
+  _globals['_LEASES']._serialized_start=1292
+  _globals['_LEASES']._serialized_end=1619
 # @@protoc_insertion_point(module_scope)

@@ -34,7 +34,7 @@ class _LeaseStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LeaseState
     LEASE_STATE_EXPIRED: _LeaseState.ValueType  # 2
     """Its time is over and it was not renewed."""
     LEASE_STATE_ENDED: _LeaseState.ValueType  # 3
-    """A renewal was refused."""
+    """A renewal was refused, or a person ended it."""
 
 class LeaseState(_LeaseState, metaclass=_LeaseStateEnumTypeWrapper):
     """Where a lease stands."""
@@ -46,8 +46,32 @@ LEASE_STATE_ACTIVE: LeaseState.ValueType  # 1
 LEASE_STATE_EXPIRED: LeaseState.ValueType  # 2
 """Its time is over and it was not renewed."""
 LEASE_STATE_ENDED: LeaseState.ValueType  # 3
-"""A renewal was refused."""
+"""A renewal was refused, or a person ended it."""
 Global___LeaseState: _TypeAlias = LeaseState  # noqa: Y015
+
+class _LeaseEnd:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LeaseEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LeaseEnd.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEASE_END_UNSPECIFIED: _LeaseEnd.ValueType  # 0
+    """Not said."""
+    LEASE_END_ATTEST_AGAIN: _LeaseEnd.ValueType  # 1
+    """Attest anew: getting the keys again may succeed. Told as REVOKED_REATTEST."""
+    LEASE_END_BLOCKED: _LeaseEnd.ValueType  # 2
+    """Only a person can help. Told as REVOKED_BLOCKED."""
+
+class LeaseEnd(_LeaseEnd, metaclass=_LeaseEndEnumTypeWrapper):
+    """What the holder of a lease that was ended is told to do."""
+
+LEASE_END_UNSPECIFIED: LeaseEnd.ValueType  # 0
+"""Not said."""
+LEASE_END_ATTEST_AGAIN: LeaseEnd.ValueType  # 1
+"""Attest anew: getting the keys again may succeed. Told as REVOKED_REATTEST."""
+LEASE_END_BLOCKED: LeaseEnd.ValueType  # 2
+"""Only a person can help. Told as REVOKED_BLOCKED."""
+Global___LeaseEnd: _TypeAlias = LeaseEnd  # noqa: Y015
 
 @_typing.final
 class LeasedAsset(_message.Message):
@@ -318,3 +342,57 @@ class GetLeaseReceiptResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetLeaseReceiptResponse: _TypeAlias = GetLeaseReceiptResponse  # noqa: Y015
+
+@_typing.final
+class EndLeaseRequest(_message.Message):
+    """Ends one lease."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """tenants/{tenant}/leases/{lease}"""
+    reason: Global___LeaseEnd.ValueType
+    """What its holder is told."""
+    validate_only: _builtins.bool
+    """Only say whether it could be ended."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        reason: Global___LeaseEnd.ValueType = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndLeaseRequest: _TypeAlias = EndLeaseRequest  # noqa: Y015
+
+@_typing.final
+class EndLeaseResponse(_message.Message):
+    """What was ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lease(self) -> Global___LeaseRecord:
+        """As it stands now."""
+
+    def __init__(
+        self,
+        *,
+        lease: Global___LeaseRecord | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndLeaseResponse: _TypeAlias = EndLeaseResponse  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LeasesStub:
-    """Looks leases up. Every call leaves an entry.
+    """Looks leases up, and ends them. Every call leaves an entry.
     """
 
     def __init__(self, channel):
@@ -50,10 +50,15 @@ class LeasesStub:
                 request_serializer=sealgate_dot_v1_dot_leases__pb2.GetLeaseReceiptRequest.SerializeToString,
                 response_deserializer=sealgate_dot_v1_dot_leases__pb2.GetLeaseReceiptResponse.FromString,
                 _registered_method=True)
+        self.EndLease = channel.unary_unary(
+                '/sealgate.v1.Leases/EndLease',
+                request_serializer=sealgate_dot_v1_dot_leases__pb2.EndLeaseRequest.SerializeToString,
+                response_deserializer=sealgate_dot_v1_dot_leases__pb2.EndLeaseResponse.FromString,
+                _registered_method=True)
 
 
 class LeasesServicer:
-    """Looks leases up. Every call leaves an entry.
+    """Looks leases up, and ends them. Every call leaves an entry.
     """
 
     def GetLease(self, request, context):
@@ -77,6 +82,13 @@ class LeasesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EndLease(self, request, context):
+        """Ends a lease in force. It takes no key back: from here on nobody should hold it, and no renewal succeeds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LeasesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +107,11 @@ def add_LeasesServicer_to_server(servicer, server):
                     request_deserializer=sealgate_dot_v1_dot_leases__pb2.GetLeaseReceiptRequest.FromString,
                     response_serializer=sealgate_dot_v1_dot_leases__pb2.GetLeaseReceiptResponse.SerializeToString,
             ),
+            'EndLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndLease,
+                    request_deserializer=sealgate_dot_v1_dot_leases__pb2.EndLeaseRequest.FromString,
+                    response_serializer=sealgate_dot_v1_dot_leases__pb2.EndLeaseResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sealgate.v1.Leases', rpc_method_handlers)
@@ -104,7 +121,7 @@ def add_LeasesServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Leases:
-    """Looks leases up. Every call leaves an entry.
+    """Looks leases up, and ends them. Every call leaves an entry.
     """
 
     @staticmethod
@@ -178,6 +195,33 @@ class Leases:
             '/sealgate.v1.Leases/GetLeaseReceipt',
             sealgate_dot_v1_dot_leases__pb2.GetLeaseReceiptRequest.SerializeToString,
             sealgate_dot_v1_dot_leases__pb2.GetLeaseReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealgate.v1.Leases/EndLease',
+            sealgate_dot_v1_dot_leases__pb2.EndLeaseRequest.SerializeToString,
+            sealgate_dot_v1_dot_leases__pb2.EndLeaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

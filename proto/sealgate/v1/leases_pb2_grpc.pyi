@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LeasesStub:
-    """Looks leases up. Every call leaves an entry."""
+    """Looks leases up, and ends them. Every call leaves an entry."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,10 +39,12 @@ class LeasesStub:
     """The leases of a tenant, newest first: "are all 64 nodes keyed?" """
     GetLeaseReceipt: _grpc.UnaryUnaryMultiCallable[_leases_pb2.GetLeaseReceiptRequest, _leases_pb2.GetLeaseReceiptResponse]
     """The proof that a lease's grant is in the log."""
+    EndLease: _grpc.UnaryUnaryMultiCallable[_leases_pb2.EndLeaseRequest, _leases_pb2.EndLeaseResponse]
+    """Ends a lease in force. It takes no key back: from here on nobody should hold it, and no renewal succeeds."""
 
 @_typing.type_check_only
 class LeasesAsyncStub(LeasesStub):
-    """Looks leases up. Every call leaves an entry."""
+    """Looks leases up, and ends them. Every call leaves an entry."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetLease: _aio.UnaryUnaryMultiCallable[_leases_pb2.GetLeaseRequest, _leases_pb2.GetLeaseResponse]  # type: ignore[assignment]
@@ -51,9 +53,11 @@ class LeasesAsyncStub(LeasesStub):
     """The leases of a tenant, newest first: "are all 64 nodes keyed?" """
     GetLeaseReceipt: _aio.UnaryUnaryMultiCallable[_leases_pb2.GetLeaseReceiptRequest, _leases_pb2.GetLeaseReceiptResponse]  # type: ignore[assignment]
     """The proof that a lease's grant is in the log."""
+    EndLease: _aio.UnaryUnaryMultiCallable[_leases_pb2.EndLeaseRequest, _leases_pb2.EndLeaseResponse]  # type: ignore[assignment]
+    """Ends a lease in force. It takes no key back: from here on nobody should hold it, and no renewal succeeds."""
 
 class LeasesServicer(metaclass=_abc_1.ABCMeta):
-    """Looks leases up. Every call leaves an entry."""
+    """Looks leases up, and ends them. Every call leaves an entry."""
 
     @_abc_1.abstractmethod
     def GetLease(
@@ -78,5 +82,13 @@ class LeasesServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_leases_pb2.GetLeaseReceiptResponse, _abc.Awaitable[_leases_pb2.GetLeaseReceiptResponse]]:
         """The proof that a lease's grant is in the log."""
+
+    @_abc_1.abstractmethod
+    def EndLease(
+        self,
+        request: _leases_pb2.EndLeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_leases_pb2.EndLeaseResponse, _abc.Awaitable[_leases_pb2.EndLeaseResponse]]:
+        """Ends a lease in force. It takes no key back: from here on nobody should hold it, and no renewal succeeds."""
 
 def add_LeasesServicer_to_server(servicer: LeasesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

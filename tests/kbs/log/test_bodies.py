@@ -18,8 +18,9 @@ from attest.tlog.entry import MAX_BODY, Header, leaf, parse_canonical, parse_lea
 from clients.auditor import history
 from deploy.verifier import sealgate_verify
 from kbs.catalog.register import put
-from kbs.log import bodies
+from kbs.log import bodies, calls
 from kbs.log.bodies import Broker, KeyLine, ReleaseBody
+from kbs.model.lease import BLOCKED, Holder, LeaseRecord
 from kbs.model.log import Draft
 from kbs.model.refusal import Refused
 from kbs.model.unit import Unit, Verdict
@@ -89,6 +90,21 @@ GOLDEN: dict[str, dict[str, Any]] = {
     "log.incident": COMMON | {"ahead_ms": Or(int, NULL), "at": int, "bundle_digest": Or(HEX32, NULL), "kind": str},
     "query.performed": COMMON | {"scope_digest": HEX32},
     "access.refused": COMMON | {"action": str, "decision_digest": HEX32, "object": str, "reason": str},
+    "access.refused-batch": COMMON
+    | {
+        "counts": [{"count": int, "reason": str}],
+        "decisions_root": HEX32,
+        "total": int,
+        "window": {"end": int, "start": int},
+    },
+    "lease.revoked": COMMON
+    | {
+        "decision_digest": HEX32,
+        "keys": [{"asset": str, "version": int}],
+        "lease": {"end": int, "id": str, "start": int},
+        "node": str,
+        "reason": str,
+    },
     "refusal.batch": COMMON
     | {
         "counts": [{"count": int, "reason": str}],
@@ -192,6 +208,17 @@ def _refusals(counts: list[tuple[str, int]]) -> Draft:
     return bodies.refusals(entry_id=ID, broker=BROKER, start=1, end=2, counts=counts, root=bytes(32))
 
 
+def _revoked() -> Draft:
+    holder = Holder(tenant="acme", node="node-a", guest="guest-a", platform="snp", key=bytes(32), devices=())
+    lease = LeaseRecord(
+        lease_id="l", holder=holder, purpose="training", keys=((ASSET, 1),), start=1, end=9, granted=4, newest=4,
+        ended=0, reason="",
+    )  # fmt: skip
+    return calls.lease_revoked(
+        entry_id=ID, actor="p", broker=BROKER, lease=lease, ended=5, reason=BLOCKED, decision=bytes(32)
+    )
+
+
 # name: (entry type, the entry, if it is one of governance)
 ENTRIES: dict[str, tuple[str, Draft, bool]] = {
     "genesis": (
@@ -199,15 +226,23 @@ ENTRIES: dict[str, tuple[str, Draft, bool]] = {
     ),
     "a broker joins": ("broker.joined", _joined(), True),
     "a query": (
-        "query.performed", bodies.query(entry_id=ID, tenant="acme", actor="p", broker=BROKER, scope=bytes(32)), False,
+        "query.performed", calls.query(entry_id=ID, tenant="acme", actor="p", broker=BROKER, scope=bytes(32)), False,
     ),
     "a person is refused": (
         "access.refused",
-        bodies.access_refused(
+        calls.access_refused(
             entry_id=ID, tenant="acme", actor="p", broker=BROKER, action="a", name="n", reason="R", decision=bytes(32)
         ),
         False,
     ),
+    "a person is refused in a loop": (
+        "access.refused-batch",
+        calls.refused_calls(
+            entry_id=ID, actor="p", broker=BROKER, start=1, end=2, counts=[("X", 1)], root=bytes(32)
+        ),
+        False,
+    ),
+    "a person ends a lease": ("lease.revoked", _revoked(), False),
     "a freeze that ended": (
         "log.incident",
         bodies.incident(entry_id=ID, broker=BROKER, kind="frozen", at=1, ahead_ms=None, bundle=bytes(32)),
@@ -311,7 +346,7 @@ async def test_a_real_log_is_as_the_schema_says(site: SimulatedSite) -> None:
         await ask(measurement=bytes(48))
         await ask(names=(ASSET, "tenants/acme/assets/none"))
         scope = b'{"q":1}'
-        draft = bodies.query(entry_id=ID, tenant="acme", actor="p", broker=running.broker.identity, scope=bytes(32))
+        draft = calls.query(entry_id=ID, tenant="acme", actor="p", broker=running.broker.identity, scope=bytes(32))
         await running.door.commit([Unit(verdict=Verdict(draft=draft, blobs=(scope,)))])
         lock = put("lock", "locks/1", {"name": "locks/1", "target": ""}, entry=maker.draft_of(running))
         await maker.register(running, [lock])

@@ -101,7 +101,7 @@ def test_a_failed_check_is_told_whole(check: str) -> None:
     assert (retry is not None) == (code is grpc.StatusCode.UNAVAILABLE)
 
 
-OF_PEOPLE = {"ALREADY_EXISTS", "CATALOGUE_RULE", "ETAG_MISMATCH", "NOT_FOUND"}
+OF_PEOPLE = {"ALREADY_EXISTS", "CATALOGUE_RULE", "ETAG_MISMATCH", "LEASE_OVER", "NOT_FOUND"}
 
 
 @pytest.mark.parametrize("reason", REASONS)

@@ -10,7 +10,7 @@ from pathlib import Path
 from attest.anchors import BUILT_IN
 from attest.evidence import Collateral
 from kbs.collateral.shelf import Shelf
-from kbs.log.bodies import query
+from kbs.log.calls import query
 from kbs.model.unit import Committed, Unit, Verdict
 from kbs.serve.check import check_site
 from kbs.serve.site import Site, initialise
