@@ -32,6 +32,8 @@ _SHA256 = 1
 _MAX = 16_384
 _KEY_SIZES = (2_048, 3_072, 4_096)
 _USER_DATA = 64
+_TDREPORT = b"\x81\x00"  # REPORTMACSTRUCT.REPORTTYPE: type TDX, subtype 0
+_KEY_OPS = ["sign"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ def parse_hcl(blob: bytes) -> HclReport:
         raise _format("hcl.sizes", "sizes that nest", f"report {size}, data {data_size}, variable {length}")
     if area[_HARDWARE[kind] :].strip(b"\0"):
         raise _format("hcl.hardware", "zeros after the report", "others")
+    if kind == TDX and not area.startswith(_TDREPORT):
+        raise _format("hcl.hardware", "a TDREPORT, as the report type says", f"type {area[:2].hex()}")
     variable = reader.take(length)
     if reader.rest().strip(b"\0"):
         raise _format("hcl", "zeros after the variable data", "others")
@@ -83,7 +87,7 @@ def check_variable_data(report: HclReport, report_data: bytes) -> None:
 
 def _with_keys(kind: int, hardware: bytes, variable: bytes) -> HclReport:
     try:
-        document = json.loads(variable, object_pairs_hook=_once)
+        document = json.loads(variable.decode("utf-8"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise _format("hcl.variable_data", "JSON", type(error).__name__) from error
     if not isinstance(document, dict):
@@ -105,8 +109,10 @@ def _with_keys(kind: int, hardware: bytes, variable: bytes) -> HclReport:
 
 
 def _rsa(key: Mapping[str, Any]) -> RSAPublicKey:
-    """RFC 7517: an RSA key; small keys and exponents are refused, so that a signature means something."""
+    """RFC 7517: an RSA key that signs; small keys and exponents are refused, so that a signature means something."""
     modulus, exponent = _number(key.get("n")), _number(key.get("e"))
+    if key.get("key_ops") != _KEY_OPS:
+        raise _format("hcl.variable_data.keys.HCLAkPub", f"key_ops {_KEY_OPS}", repr(key.get("key_ops"))[:80])
     if key.get("kty") != "RSA" or modulus.bit_length() not in _KEY_SIZES or exponent != 65_537:
         got = f"{key.get('kty')!r}, {modulus.bit_length()} bits, exponent {exponent}"
         raise _format("hcl.variable_data.keys.HCLAkPub", "RSA, 2048 to 4096 bits, exponent 65537", got)

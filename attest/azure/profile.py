@@ -17,10 +17,20 @@ from attest.tpm import PCRS
 
 __all__ = ["AzureSnpProfile", "AzureTdxProfile"]
 
+# TCG "PC Client Platform Firmware Profile", 3.3.4: boot manager code, secure boot policy; debug and application.
+_SECURE_BOOT = 7
+_DECIDING = frozenset({4, _SECURE_BOOT})
+_RESETTABLE = frozenset({16, 23})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AzureSnpProfile:
-    """`pcrs` are those that every reference value has to pin; `secure_boot` asks the paravisor to say that it is on."""
+    """`pcrs` are those that every reference value has to pin; `secure_boot` asks the paravisor to say that it is on.
+
+    Among them is PCR 4 or 7, since what extends the others is decided there; 7 where `secure_boot` is asked for, since
+    the paravisor said it at some boot of this vTPM and PCR 7 says it of this one; neither 16 nor 23, which any guest
+    can reset and extend as it likes.
+    """
 
     cpu: SnpProfile
     pcrs: frozenset[int]
@@ -50,8 +60,17 @@ def _members(document: object, cpu: Callable[..., object], path: str) -> dict[st
     if not isinstance(document, Mapping) or not {"cpu", "pcrs"} <= document.keys() <= {"cpu", "pcrs", "secure_boot"}:
         got = ", ".join(map(str, document)) if isinstance(document, Mapping) else type(document).__name__
         raise malformed(path, "cpu and pcrs, and perhaps secure_boot", got or "none")
-    return {
-        "cpu": cpu(document["cpu"], path=f"{path}.cpu"),
-        "pcrs": set_of(whole(0, PCRS - 1))(document["pcrs"], f"{path}.pcrs"),
-        "secure_boot": flag(document.get("secure_boot", True), f"{path}.secure_boot"),
-    }
+    pcrs = set_of(whole(0, PCRS - 1))(document["pcrs"], f"{path}.pcrs")
+    secure_boot = flag(document.get("secure_boot", True), f"{path}.secure_boot")
+    _check_pcrs(pcrs, f"{path}.pcrs", secure_boot=secure_boot)
+    return {"cpu": cpu(document["cpu"], path=f"{path}.cpu"), "pcrs": pcrs, "secure_boot": secure_boot}
+
+
+def _check_pcrs(pcrs: frozenset[int], path: str, *, secure_boot: bool) -> None:
+    got = ", ".join(map(str, sorted(pcrs)))
+    if pcrs & _RESETTABLE:
+        raise malformed(path, "neither 16 nor 23, which a guest can reset", got)
+    if not pcrs & _DECIDING:
+        raise malformed(path, "4 (what the firmware started) or 7 (whose keys it asked for)", got)
+    if secure_boot and _SECURE_BOOT not in pcrs:
+        raise malformed(path, "7 where secure_boot is asked for, which is the default", got)

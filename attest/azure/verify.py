@@ -32,6 +32,7 @@ from attest.tpm import verify_tpm_quote
 
 __all__ = ["VOUCHED", "hardware_of", "paravisor_claims", "presented", "verify_azure_snp", "verify_azure_tdx"]
 
+_PARAVISOR = 0  # the VMPL
 _TDREPORT_DATA = slice(0x80, 0xC0)
 
 
@@ -46,8 +47,9 @@ def verify_azure_snp(
     chains: Sequence[VerifiedChain] = (),
     crls: Sequence[VerifiedCrl] = (),
 ) -> AuthenticSnp:
-    """The SNP report in an HCL report is authentic, and its REPORT_DATA is that of the variable data.
+    """The SNP report in an HCL report is authentic, the paravisor's own, and its REPORT_DATA that of the variable data.
 
+    Only what runs at VMPL 0 is the paravisor: a guest that can ask for reports from another level writes what it likes.
     `paravisor_claims` may follow, and not before: until then the key in that data is anybody's.
     """
     if evidence.td_quote:
@@ -61,6 +63,8 @@ def verify_azure_snp(
         chains=chains,
         crls=crls,
     )
+    if found.claims.vmpl != _PARAVISOR:
+        raise NotBound("AZ_VMPL", "hcl.hardware.vmpl", expected=_PARAVISOR, got=found.claims.vmpl)
     check_variable_data(hcl, found.claims.report_data)
     return found
 

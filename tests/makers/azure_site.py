@@ -18,7 +18,7 @@ __all__ = ["PARAVISOR", "AzureSite", "azure_site"]
 
 PARAVISOR = hashlib.sha384(b"the paravisor, the same for every guest").digest()
 _COVERS = ["cmdline", "firmware", "initrd", "kernel"]
-_PCRS = (4, 11)
+_PCRS = (4, 7, 11)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -59,7 +59,7 @@ class AzureSite:
 
 
 async def azure_site(made: SimulatedSite) -> AzureSite:
-    """Names both platforms in the asset's profile, and pins PCR 4 and 11 in its reference set."""
+    """Names both platforms in the asset's profile, and pins PCR 4, 7 and 11 in its reference set."""
     found = AzureSite(tdx=await tdx_site(made))
     common: dict[str, Any] = {
         "covers": _COVERS,

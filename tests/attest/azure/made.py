@@ -46,12 +46,17 @@ def judge(given: AzureEvidence, **changed: Any) -> Verified:
 
 
 def td_evidence(
-    *, variable: bytes | None = None, report_data: bytes | None = None, inside: bytes | None = None, **fields: Any
+    *,
+    variable: bytes | None = None,
+    report_data: bytes | None = None,
+    inside: bytes | None = None,
+    head: bytes = b"\x81",
+    **fields: Any,
 ) -> AzureEvidence:
-    """A guest on TDX; `fields` are those of the TD report, `inside` the REPORTDATA of the TDREPORT."""
+    """A guest on TDX; `fields` are those of the TD report, `inside` the REPORTDATA of the TDREPORT, `head` its type."""
     data = azure.variable_data() if variable is None else variable
     bound = azure.report_data_of(data) if report_data is None else report_data
-    tdreport = b"\x81" + bytes(0x7F) + (bound if inside is None else inside) + bytes(1_024 - 0xC0)
+    tdreport = head.ljust(0x80, b"\0") + (bound if inside is None else inside) + bytes(1_024 - 0xC0)
     quoted = azure.quote(NONCE)
     return AzureEvidence(
         hcl_report=azure.hcl_report(tdreport, data, kind=4),

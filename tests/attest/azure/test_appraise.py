@@ -16,13 +16,13 @@ from tests.attest.snp.made import claims as bare_claims
 from tests.makers import azure
 
 MEASUREMENT = claims().measurement.hex()
-PROFILE: dict[str, Any] = {"azure_snp": {"cpu": {}, "pcrs": [4, 11]}}
+PROFILE: dict[str, Any] = {"azure_snp": {"cpu": {}, "pcrs": [4, 7, 11]}}
 VALUE: dict[str, Any] = {
     "name": "image",
     "platform": "azure-snp",
     "measurement": MEASUREMENT,
     "covers": ["firmware", "kernel", "initrd", "cmdline"],
-    "pcrs": {"4": azure.PCR_VALUES[4].hex(), "11": azure.PCR_VALUES[11].hex()},
+    "pcrs": {str(number): azure.PCR_VALUES[number].hex() for number in (4, 7, 11)},
 }
 
 
@@ -45,7 +45,7 @@ UNSAID = azure.variable_data(**{"vm-configuration": {}})
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]]] = {
     "another PCR": (PROFILE, VALUE | {"pcrs": VALUE["pcrs"] | {"4": "00" * 32}}, {}, ["POLICY_PCR", "POLICY_PCR"]),
     "a PCR that was not quoted": (
-        PROFILE, VALUE, {"quote": azure.quote(NONCE, selected=(4,))}, ["POLICY_PCR", "POLICY_PCR"],
+        PROFILE, VALUE, {"quote": azure.quote(NONCE, selected=(4, 7))}, ["POLICY_PCR", "POLICY_PCR"],
     ),
     "a value that pins too few": (PROFILE, VALUE | {"pcrs": {"4": VALUE["pcrs"]["4"]}}, {}, ["POLICY_PCR"]),
     "another paravisor": (
@@ -57,10 +57,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]
         {}, ["POLICY_PLATFORM", "POLICY_PCR"],
     ),
     "a profile of bare SNP": ({"snp": {}}, VALUE, {}, ["POLICY_PLATFORM"]),
-    "a profile of TDX": ({"azure_tdx": {"cpu": {}, "pcrs": [4]}}, VALUE, {}, ["POLICY_PLATFORM"]),
+    "a profile of TDX": ({"azure_tdx": {"cpu": {}, "pcrs": [4, 7]}}, VALUE, {}, ["POLICY_PLATFORM"]),
     "bare SNP for a profile of the paravisor's": (
         PROFILE, VALUE, {"given": bare_claims()},
-        ["POLICY_PLATFORM", "POLICY_PCR", "POLICY_PCR", "POLICY_PLATFORM"],
+        ["POLICY_PLATFORM", *["POLICY_PCR"] * 3, "POLICY_PLATFORM"],
     ),
     "no secure boot": (PROFILE, VALUE, {"variable": SECURE_BOOT_OFF}, ["POLICY_SECURE_BOOT"]),
     "secure boot unsaid": (PROFILE, VALUE, {"variable": UNSAID}, ["POLICY_SECURE_BOOT"]),
@@ -68,7 +68,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]
         {"azure_snp": PROFILE["azure_snp"] | {"secure_boot": False}}, VALUE, {"variable": SECURE_BOOT_OFF}, [],
     ),
     "what the hardware's profile refuses": (
-        {"azure_snp": {"cpu": {"vmpl": 1}, "pcrs": [4]}}, VALUE, {}, ["POLICY_VMPL"],
+        {"azure_snp": {"cpu": {"vmpl": 1}, "pcrs": [4, 7, 11]}}, VALUE, {}, ["POLICY_VMPL"],
     ),
     "debug, whatever a profile says": (PROFILE, VALUE, {"policy": 0xB0000}, ["POLICY_DEBUG"]),
 }  # fmt: skip
@@ -80,16 +80,27 @@ def test_findings(case: str) -> None:
     assert _failed(profile, value, **changed) == checks
 
 
+@pytest.mark.parametrize("pcrs", [[4], [7], [4, 12]])
+def test_without_secure_boot_either_will_do(pcrs: list[int]) -> None:
+    found = Profile.parse({"azure_snp": {"cpu": {}, "pcrs": pcrs, "secure_boot": False}})
+    assert found.azure_snp is not None
+    assert found.azure_snp.pcrs == set(pcrs)
+
+
 BAD_PROFILES: dict[str, object] = {
     "no PCR": {"cpu": {}, "pcrs": []},
     "PCRs not named": {"cpu": {}},
-    "no hardware": {"pcrs": [4]},
-    "PCR 24": {"cpu": {}, "pcrs": [24]},
-    "a PCR twice": {"cpu": {}, "pcrs": [4, 4]},
-    "a key more": {"cpu": {}, "pcrs": [4], "pcr": {}},
+    "no hardware": {"pcrs": [4, 7]},
+    "PCR 24": {"cpu": {}, "pcrs": [4, 7, 24]},
+    "a PCR twice": {"cpu": {}, "pcrs": [4, 7, 7]},
+    "a key more": {"cpu": {}, "pcrs": [4, 7], "pcr": {}},
     "a list": [],
-    "secure boot as text": {"cpu": {}, "pcrs": [4], "secure_boot": "yes"},
-    "a hardware's key that is unknown": {"cpu": {"debug": True}, "pcrs": [4]},
+    "neither boot loader nor keys": {"cpu": {}, "pcrs": [0, 11], "secure_boot": False},
+    "secure boot by the paravisor's word alone": {"cpu": {}, "pcrs": [4, 11]},
+    "PCR 16, which a guest resets": {"cpu": {}, "pcrs": [4, 7, 16]},
+    "PCR 23, which a guest resets": {"cpu": {}, "pcrs": [23], "secure_boot": False},
+    "secure boot as text": {"cpu": {}, "pcrs": [4, 7], "secure_boot": "yes"},
+    "a hardware's key that is unknown": {"cpu": {"debug": True}, "pcrs": [4, 7]},
 }
 
 
@@ -121,6 +132,6 @@ def test_values_are_read_strictly(case: str) -> None:
 
 
 def test_what_tells_parties_apart() -> None:
-    profile = Profile.parse({"azure_snp": {"cpu": {"host_data": ["11" * 32]}, "pcrs": [4]}, "snp": {}})
+    profile = Profile.parse({"azure_snp": {"cpu": {"host_data": ["11" * 32]}, "pcrs": [4, 7]}, "snp": {}})
     assert (profile.second_fact("azure-snp"), profile.second_fact("snp")) == ("HOST_DATA", "")
     assert profile.names() == ("snp", "azure-snp")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,6 +87,12 @@ HCL: dict[str, Callable[[], AzureEvidence]] = {
     "a data size that does not nest": _header(data_size=100),
     "a length beyond the end": _header(length=100_000),
     "no JSON": lambda: evidence(variable=b"{"),
+    "JSON in UTF-16": lambda: evidence(variable=azure.variable_data().decode().encode("utf-16")),
+    "JSON in Latin-1": lambda: evidence(variable=azure.variable_data() + b"\xe9"),
+    "text behind the JSON": lambda: evidence(variable=azure.variable_data() + b"{}"),
+    "a key's member twice": lambda: evidence(
+        variable=azure.variable_data().replace(b'"e":"AQAB"', b'"e":"Aw","e":"AQAB"', 1)
+    ),
     "deep JSON": lambda: evidence(variable=b"[" * 9_000),
     "a list": lambda: evidence(variable=b"[]"),
     "a member twice": lambda: evidence(variable=b'{"keys":[],"keys":[]}'),
@@ -91,6 +100,13 @@ HCL: dict[str, Callable[[], AzureEvidence]] = {
     "no key of attestation": _variable(keys=[azure.jwk(azure.attestation_key(), "HCLEkPub")]),
     "two keys of attestation": _variable(keys=[azure.jwk(azure.attestation_key())] * 2),
     "a key of another type": _key(kty="EC"),
+    "a key for something else": _key(key_ops=["encrypt"]),
+    "a key for more": _key(key_ops=["sign", "encrypt"]),
+    "a key for nothing": _key(key_ops=None),
+    "a modulus behind a zero byte": _key(n="AA" * 300),
+    "a report of SNP that says it is one of TDX": _header(data_kind=4),
+    "a TDREPORT of another type": lambda: td_evidence(head=b"\x00"),
+    "a TDREPORT of a service TD": lambda: td_evidence(head=b"\x81\x01"),
     "a key of 1024 bits": _variable(keys=[azure.jwk(azure.key_of(1_024))]),
     "a key without modulus": _key(n=""),
     "a modulus that is no base64": _key(n="!!"),
@@ -107,12 +123,18 @@ def test_hcl_report(case: str) -> None:
         judge(HCL[case]())
 
 
+BOOT_DATA = azure.report_data_of(azure.variable_data())
 OTHER = azure.variable_data(**{"user-data": "11" * 64})
 BINDING: dict[str, Callable[[], AzureEvidence]] = {
     "other variable data": lambda: evidence(variable=OTHER, report_data=azure.report_data_of(azure.variable_data())),
     "a second half": lambda: evidence(report_data=azure.report_data_of(azure.variable_data())[:32] + b"\1" * 32),
     "nothing": lambda: evidence(report_data=bytes(64)),
     "the nonce itself": lambda: evidence(report_data=DATA),
+    "a digest in the second half": lambda: evidence(report_data=BOOT_DATA[32:] + BOOT_DATA[:32]),
+    "a digest of 48 bytes": lambda: evidence(report_data=hashlib.sha384(azure.variable_data()).digest() + bytes(16)),
+    "a digest of the data and the zeros behind it": lambda: evidence(
+        report_data=azure.report_data_of(azure.variable_data() + bytes(64))
+    ),
 }
 
 
@@ -120,6 +142,50 @@ BINDING: dict[str, Callable[[], AzureEvidence]] = {
 def test_the_hardware_vouches_for_the_key(case: str) -> None:
     with refused("AZ_BINDING"):
         judge(BINDING[case]())
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_only_the_paravisor_vouches(level: int) -> None:
+    """A guest that can ask for reports from its own level puts a key of its own into one."""
+    with refused("AZ_VMPL"):
+        judge(evidence(vmpl=level))
+
+
+def test_a_tdreport_that_says_it_is_a_report_of_snp() -> None:
+    given = td_evidence()
+    hcl = azure.hcl_report(given.hcl_report[32:1_216], azure.variable_data(), kind=2)
+    with pytest.raises(AttestError):
+        judge(replace(evidence(), hcl_report=hcl))
+
+
+SIGNATURES: dict[str, Callable[[bytes], bytes]] = {
+    "none": lambda _: b"",
+    "a zero byte before it": lambda signature: b"\0" + signature,
+    "a byte behind it": lambda signature: signature + b"\0",
+    "a byte less": lambda signature: signature[1:],
+    "zero": lambda signature: bytes(len(signature)),
+    "one": lambda signature: bytes(len(signature) - 1) + b"\1",
+    "a TPMT_SIGNATURE around it": lambda signature: b"\0\x14\0\x0b\1\0" + signature,
+    "over SHA-1": lambda _: azure.attestation_key().sign(azure.quote(NONCE).message, PKCS1v15(), hashes.SHA1()),
+    "over SHA-512": lambda _: azure.attestation_key().sign(azure.quote(NONCE).message, PKCS1v15(), hashes.SHA512()),
+    "by PSS": lambda _: azure.attestation_key().sign(
+        azure.quote(NONCE).message, PSS(MGF1(hashes.SHA256()), 32), hashes.SHA256()
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SIGNATURES)
+def test_signatures(case: str) -> None:
+    given = evidence()
+    with refused("TPM_SIGNATURE"):
+        judge(replace(given, tpm_signature=SIGNATURES[case](given.tpm_signature)))
+
+
+def test_what_the_quote_says_beside_pcrs_and_nonce_decides_nothing() -> None:
+    """Clock, counters, firmware and the signer's name are the TPM's own word, for people; no finding rests on them."""
+    found = judge(evidence()).claims.paravisor
+    assert found is not None
+    assert found.reset_count == 3
 
 
 QUOTES: dict[str, tuple[Callable[[], azure.Quote], str]] = {
@@ -180,7 +246,9 @@ def test_a_tdreport_alone_is_never_evidence() -> None:
 
 
 def test_a_tdreport_is_followed_by_zeros() -> None:
-    given = replace(evidence(), hcl_report=azure.hcl_report(bytes(1_024) + b"\1", azure.variable_data(), kind=4))
+    given = replace(
+        evidence(), hcl_report=azure.hcl_report(b"\x81" + bytes(1_023) + b"\1", azure.variable_data(), kind=4)
+    )
     with refused("AZ_HCL_FORMAT"):
         judge(given)
 
@@ -196,7 +264,6 @@ def test_a_td_is_authentic() -> None:
     assert td_judge(td_evidence(), kept=found.kept).findings == found.findings
 
 
-BOOT_DATA = azure.report_data_of(azure.variable_data())
 TDS: dict[str, tuple[Callable[[], AzureEvidence], str]] = {
     "no quote": (lambda: replace(td_evidence(), td_quote=b""), "UNSUPPORTED_EVIDENCE"),
     "certificates of SNP": (lambda: replace(td_evidence(), certificates=(b"x",)), "UNSUPPORTED_EVIDENCE"),

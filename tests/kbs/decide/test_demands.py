@@ -41,15 +41,15 @@ FALLS_SHORT: dict[str, tuple[dict[str, Any], int, str]] = {
     ),
     "any platform": (BEST | {"tdx": {"mr_config_id": TDX["mr_config_id"]}}, 4, "MACHINES"),
     "any chip under a paravisor": (
-        {"azure_snp": {"cpu": {n: v for n, v in SNP.items() if n not in {"chip_ids", "signing_keys"}}, "pcrs": [4]},
+        {"azure_snp": {"cpu": {n: v for n, v in SNP.items() if n not in {"chip_ids", "signing_keys"}}, "pcrs": [4, 7]},
          "gpu": GPU},
         4, "MACHINES",
     ),
     "CXL under a paravisor": (
-        {"azure_snp": {"cpu": SNP | {"allow_cxl": True}, "pcrs": [4]}, "gpu": GPU}, 2, "PLATFORM_KNOWN",
+        {"azure_snp": {"cpu": SNP | {"allow_cxl": True}, "pcrs": [4, 7]}, "gpu": GPU}, 2, "PLATFORM_KNOWN",
     ),
     "out of date under a paravisor": (
-        {"azure_tdx": {"cpu": TDX | {"accepted_tcb": ["OutOfDate"]}, "pcrs": [4]}, "gpu": GPU}, 2, "TCB_UP_TO_DATE",
+        {"azure_tdx": {"cpu": TDX | {"accepted_tcb": ["OutOfDate"]}, "pcrs": [4, 7]}, "gpu": GPU}, 2, "TCB_UP_TO_DATE",
     ),
 }  # fmt: skip
 
