@@ -15,6 +15,7 @@ from clients.cli.lease_file import holder_key, keep_lease
 from clients.cli.rehearse import rehearse_keys
 from clients.cli.renew import add_renew
 from clients.cli.result import add_result, check_result, keep_result
+from clients.cli.tee import add_tee, tee_of
 from clients.errors import Unavailable, Usage
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def register(subparsers: Any) -> None:
         formatter_class=raw,
     )
     add_request(get)
+    add_tee(get)
     add_devices(get)
     add_ready(get)
     add_result(get)
@@ -142,13 +144,11 @@ def _ask(args: argparse.Namespace, doors: Doors, trust: TrustFile, public: bytes
     with connect(args.broker, trust.broker_ca) as channel:
         challenge = get_challenge(channel, trust.origin)
         from clients.workload.keys import get_keys  # noqa: PLC0415
-        from clients.workload.tee_find import find_tee  # noqa: PLC0415
 
-        tee = doors.tee or find_tee()
         return get_keys(
             channel,
             trust.trust(),
-            tee,
+            tee_of(args, doors),
             args.purpose,
             args.asset,
             challenge=challenge,

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from clients.cli.devices import devices_of
+from clients.cli.tee import tee_of
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -21,12 +22,11 @@ def rehearse_keys(args: argparse.Namespace, doors: Doors, trust: Trust) -> int:
     """A denial is said as ever, with the ticket that sealgate explain takes."""
     from clients.transport import connect  # noqa: PLC0415
     from clients.workload.rehearse import rehearse  # noqa: PLC0415
-    from clients.workload.tee_find import find_tee  # noqa: PLC0415
 
     if args.lease is not None or args.owner or args.mode != "0600" or args.gpu_ready:
         raise Usage("--rehearse changes nothing: --lease, --owner, --mode and --gpu-ready are for keys")
     with connect(args.broker, trust.broker_ca) as channel:
-        tee, devices = doors.tee or find_tee(), devices_of(args, doors)
+        tee, devices = tee_of(args, doors), devices_of(args, doors)
         rehearsed = rehearse(channel, trust, tee, args.purpose, args.asset, devices=devices)
     if args.json:
         document = {"rehearsed": list(args.asset), "index": rehearsed.receipt.index, "ticket": rehearsed.ticket}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from clients.cli.devices import add_devices, devices_of
 from clients.cli.lease_file import read_lease
 from clients.cli.result import add_result, check_result, keep_result
+from clients.cli.tee import add_tee, tee_of
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def add_renew(verbs: Any) -> None:
         epilog=_EPILOG,
         formatter_class=raw,
     )
+    add_tee(renew)
     add_devices(renew)
     add_result(renew)
     renew.set_defaults(run=_renew)
@@ -64,13 +66,12 @@ def _renew(args: argparse.Namespace, doors: Doors) -> int:
     from clients.trust import read_trust  # noqa: PLC0415
     from clients.workload.deliver import rewrite  # noqa: PLC0415
     from clients.workload.renew import renew_lease  # noqa: PLC0415
-    from clients.workload.tee_find import find_tee  # noqa: PLC0415
 
     check_result(args)
     trust, lease = read_trust(args.trust, simulated=doors.simulated), read_lease(args.lease)
     with connect(args.broker, trust.broker_ca) as channel:
         renewed = renew_lease(
-            channel, trust, doors.tee or find_tee(), lease, devices=devices_of(args, doors), audience=args.result
+            channel, trust, tee_of(args, doors), lease, devices=devices_of(args, doors), audience=args.result
         )
     try:
         rewrite(args.lease, renewed.lease.encode())

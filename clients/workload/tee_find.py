@@ -1,6 +1,8 @@
-"""Which TEE this machine shows: configfs-tsm first, for it serves all of them, then /dev/sev-guest."""
+"""Which TEE this machine shows: configfs-tsm first, for it serves most of them, /dev/sev-guest, or a paravisor."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from attest.evidence import CpuEvidence
 from clients.errors import Unavailable
@@ -9,29 +11,43 @@ from clients.workload.tee_configfs import ROOT, ConfigfsTsm, NoProvider
 from clients.workload.tee_files import Files, KernelFiles
 from clients.workload.tee_sev_guest import DEVICE, Ioctl, SevGuest, kernel_ioctl
 
-__all__ = ["find_tee"]
+__all__ = ["TPM", "find_tee"]
+
+TPM = "/dev/tpmrm0"
 
 _CONFIGFS = "/sys/kernel/config"
 _TDX_DEVICE = "/dev/tdx_guest"
+Transmit = Callable[[bytes], bytes]
 
 
-def find_tee(files: Files | None = None, ioctl: Ioctl = kernel_ioctl) -> Tee:
-    """The door to what is there; raises Unavailable with a sentence that says what was looked for."""
+def find_tee(
+    files: Files | None = None,
+    ioctl: Ioctl = kernel_ioctl,
+    *,
+    door: str = "auto",
+    transmit: Transmit | None = None,
+) -> Tee:
+    """The door to what is there; raises Unavailable with a sentence that says what was looked for.
+
+    `door` may name one: `configfs-tsm`, `sev-guest`, `azure`. `transmit` carries a command to the TPM, else the kernel.
+    """
     files = files or KernelFiles()
-    device = SevGuest(ioctl) if files.exists(DEVICE) else None
+    if door != "auto":
+        return _named(door, files, ioctl, transmit)
     if files.exists(ROOT):
-        return _First(ConfigfsTsm(files), device)
-    if device is not None:
-        return device
-    raise Unavailable(_nothing(files))
+        return _First(ConfigfsTsm(files), lambda: _second(files, ioctl, transmit))
+    found = _second(files, ioctl, transmit)
+    if found is None:
+        raise Unavailable(_nothing(files))
+    return found
 
 
 class _First:
-    """configfs-tsm, and the device where nothing has registered there."""
+    """configfs-tsm, and what else there is where nothing has registered there."""
 
     simulated = False
 
-    def __init__(self, first: ConfigfsTsm, second: SevGuest | None) -> None:
+    def __init__(self, first: ConfigfsTsm, second: Callable[[], Tee | None]) -> None:
         self._first = first
         self._second = second
 
@@ -40,13 +56,49 @@ class _First:
         try:
             return self._first.collect(report_data)
         except NoProvider:
-            if self._second is None:
+            second = self._second()
+            if second is None:
                 raise
-            return self._second.collect(report_data)
+            return second.collect(report_data)
+
+
+def _second(files: Files, ioctl: Ioctl, transmit: Transmit | None) -> Tee | None:
+    if files.exists(DEVICE):
+        return SevGuest(ioctl)
+    return _paravisor(transmit) if files.exists(TPM) else None
+
+
+def _paravisor(transmit: Transmit | None) -> Tee | None:
+    """The door to the guest of a paravisor; None where there is a TPM and no paravisor behind it."""
+    from clients.workload.imds import Imds  # noqa: PLC0415  # guests of a paravisor alone need any of it
+    from clients.workload.link_local import LinkLocal  # noqa: PLC0415
+    from clients.workload.tee_azure import AzureGuest  # noqa: PLC0415
+    from clients.workload.tpm import Tpm  # noqa: PLC0415
+    from clients.workload.tpm_device import KernelTpm  # noqa: PLC0415
+    from clients.workload.tpm_wire import TpmWire  # noqa: PLC0415
+
+    found = AzureGuest(Tpm(TpmWire(transmit or KernelTpm(TPM))), Imds(LinkLocal()))
+    return found if found.is_there() else None
+
+
+def _named(door: str, files: Files, ioctl: Ioctl, transmit: Transmit | None) -> Tee:
+    where = {"configfs-tsm": ROOT, "sev-guest": DEVICE, "azure": TPM}[door]
+    if not files.exists(where):
+        raise Unavailable(f"there is no {where} on this machine, and the TEE was to be asked through {door}")
+    if door == "configfs-tsm":
+        return ConfigfsTsm(files)
+    if door == "sev-guest":
+        return SevGuest(ioctl)
+    found = _paravisor(transmit)
+    if found is None:
+        raise Unavailable(f"the TPM behind {TPM} has no report of a paravisor: this is no confidential VM of Azure's")
+    return found
 
 
 def _nothing(files: Files) -> str:
     looked = f"this machine shows no TEE: there is neither {ROOT} (configfs-tsm) nor {DEVICE}"
+    if files.exists(TPM):
+        looked += f", and the TPM behind {TPM} has no report of Azure's paravisor"
     if files.exists(_TDX_DEVICE):
         looked += (
             f". {_TDX_DEVICE} is there, so this is a TDX guest: its quotes come through configfs-tsm, Linux 6.7 on"

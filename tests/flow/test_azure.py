@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime as dt
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +15,11 @@ import pytest
 from attest.azure.verify import hardware_of
 from attest.errors import AttestError
 from attest.evidence import AzureEvidence
-from clients.transport import connect
-from clients.trust import read_trust
-from clients.workload.keys import get_keys
+from clients.cli.main import Doors, main
+from clients.workload.imds import Imds
+from clients.workload.tee_azure import AzureGuest
+from clients.workload.tpm import Tpm
+from clients.workload.tpm_wire import TpmWire
 from kbs.model.refusal import Refused
 from kbs.release.fleet import decode_evidence
 from kbs.release.release import release
@@ -22,10 +27,11 @@ from kbs.rpc.status import reason_of
 from kbs.serve.wiring import Running
 from tests.flow.test_release import digests_of
 from tests.flow.test_tdx import failed, newest
-from tests.makers import azure
+from tests.makers import azure, imds
 from tests.makers.azure_site import PARAVISOR, AzureSite, azure_site
 from tests.makers.site import ASSET, PURPOSE, SimulatedSite
 from tests.makers.tdx_site import tdx_site
+from tests.makers.vtpm import FakeVtpm
 from tests.makers.workload import Workload, build
 
 
@@ -104,25 +110,60 @@ async def test_a_profile_that_does_not_name_it_refuses_it(site: SimulatedSite, p
         assert "POLICY_PLATFORM" in failed(running)
 
 
-class _Guest:
-    """The door to a guest under the paravisor."""
+@contextlib.contextmanager
+def a_guest(made: AzureSite, platform: str, **changed: Any) -> Iterator[AzureGuest]:
+    """The real door, to a vTPM in memory and a metadata service on loopback."""
+    quote = made.tdx.platform.quote if platform == "azure-tdx" else None
+    handler = imds.metadata(chain=made.site.chip.certificates, quote=quote)
+    with imds.service(handler) as service:
+        vtpm = FakeVtpm(made.on_snp(bytes(64)).hcl_report if quote is None else made.on_tdx(bytes(64)).hcl_report)
+        vtpm.pcrs = changed.get("pcrs", vtpm.pcrs)
+        yield AzureGuest(Tpm(TpmWire(vtpm)), Imds(service))
 
-    simulated = True
 
-    def __init__(self, made: AzureSite) -> None:
-        self._made = made
+def get(made: AzureSite, port: int, platform: str, folder: Path, *more: str, **changed: Any) -> int:
+    """`sealgate keys` in such a guest."""
+    site = made.site
+    where = ["--trust", str(site.trust), "--broker", f"127.0.0.1:{port}", "--purpose", PURPOSE, "--asset", ASSET]
+    with a_guest(made, platform, **changed) as tee:
+        doors = Doors(now=dt.datetime.now(dt.UTC), simulated=True, tee=tee)
+        return main(["keys", "get", *where, *(more or ("--dir", str(folder))), "--unsafe-write-keys-to-disk"], doors)
 
-    def collect(self, report_data: bytes) -> AzureEvidence:
-        return self._made.on_snp(report_data)
 
-
-async def test_over_the_wire(site: SimulatedSite) -> None:
+@pytest.mark.parametrize("platform", ["azure-snp", "azure-tdx"])
+async def test_a_node_collects_its_evidence_and_gets_its_key(
+    site: SimulatedSite, tmp_path: Path, platform: str
+) -> None:
     made = await azure_site(site)
-    trust = read_trust(site.trust, simulated=True)
+    async with made.tdx.serve() as (running, listeners):
+        assert await asyncio.to_thread(get, made, listeners.workload_port, platform, tmp_path) == 0
+        _, body = newest(running)
+    assert (body["type"], body["platform"]) == ("release.granted", platform)
+    assert (tmp_path / f"{ASSET.rpartition('/')[2]}.key").read_bytes() == site.key.seed
 
-    def get(port: int) -> bytes:
-        with connect(f"127.0.0.1:{port}", trust.broker_ca) as channel:
-            return get_keys(channel, trust, _Guest(made), PURPOSE, [ASSET]).keys[0].secret
+
+async def test_a_node_that_booted_something_else_gets_none(
+    site: SimulatedSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = await azure_site(site)
+    other = [*azure.PCR_VALUES[:4], bytes(32), *azure.PCR_VALUES[5:]]
+    async with made.tdx.serve() as (running, listeners):
+        asked = await asyncio.to_thread(lambda: get(made, listeners.workload_port, "azure-snp", tmp_path, pcrs=other))
+        assert "REFERENCE_VALUE" in failed(running)
+    assert asked == 3
+    assert "ACCESS_DENIED" in capsys.readouterr().err
+
+
+async def test_a_lease_is_renewed_under_the_same_paravisor(site: SimulatedSite, tmp_path: Path) -> None:
+    made, lease = await azure_site(site), tmp_path / "lease"
+
+    def renew(port: int) -> int:
+        where = ["--trust", str(site.trust), "--broker", f"127.0.0.1:{port}", "--lease", str(lease)]
+        with a_guest(made, "azure-snp") as tee:
+            return main(["keys", "renew", *where], Doors(now=dt.datetime.now(dt.UTC), simulated=True, tee=tee))
 
     async with made.tdx.serve() as (_, listeners):
-        assert await asyncio.to_thread(get, listeners.workload_port) == site.key.seed
+        port = listeners.workload_port
+        more = ("--dir", str(tmp_path / "keys"), "--lease", str(lease))
+        assert await asyncio.to_thread(get, made, port, "azure-snp", tmp_path, *more) == 0
+        assert await asyncio.to_thread(renew, port) == 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 
 __all__ = ["PCR_VALUES", "attestation_key", "hcl_report", "jwk", "key_of", "quote", "report_data_of", "variable_data"]
@@ -34,8 +34,8 @@ def _number(value: int) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-def jwk(key: RSAPrivateKey, kid: str = "HCLAkPub", **changed: object) -> dict[str, object]:
-    numbers = key.public_key().public_numbers()
+def jwk(key: RSAPrivateKey | RSAPublicKey, kid: str = "HCLAkPub", **changed: object) -> dict[str, object]:
+    numbers = (key if isinstance(key, RSAPublicKey) else key.public_key()).public_numbers()
     found: dict[str, object] = {"kid": kid, "key_ops": ["sign"], "kty": "RSA", "e": "AQAB", "n": _number(numbers.n)}
     return found | changed
 
