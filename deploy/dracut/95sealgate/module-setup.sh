@@ -12,7 +12,7 @@ depends() {
 }
 
 installkernel() {
-    hostonly='' instmods sev-guest tdx-guest tsm configfs
+    hostonly='' instmods sev-guest tdx-guest tsm configfs tpm_crb tpm_tis
 }
 
 install() {
