@@ -17,14 +17,14 @@ from attest.ecdsa import verify_p256
 from attest.errors import Malformed
 from attest.x509 import Certificate
 
-__all__ = ["MAX_DOCUMENT", "Signed", "read_signed"]
+__all__ = ["MAX_DOCUMENT", "Duplicate", "Signed", "located", "read_signed"]
 
 MAX_DOCUMENT = 1 << 18
 _SPACE = " \t\n\r"
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-class _Duplicate(ValueError):
+class Duplicate(ValueError):
     """A key that occurs twice."""
 
 
@@ -47,8 +47,8 @@ def read_signed(body: bytes, name: str, *, check: str, path: str) -> Signed:
         raise Malformed(check, path, expected=f"at most {MAX_DOCUMENT} bytes", got=f"{len(body)} bytes")
     try:
         text = body.decode("utf-8")
-        found = _object(text)
-    except _Duplicate as error:
+        found = located(text)
+    except Duplicate as error:
         raise Malformed("JSON_DUPLICATE_KEY", path, expected="each key once", got=str(error)) from error
     except (ValueError, RecursionError) as error:
         raise Malformed(check, path, expected="one JSON object in UTF-8", got=str(error)) from error
@@ -64,8 +64,8 @@ def read_signed(body: bytes, name: str, *, check: str, path: str) -> Signed:
     return Signed(members=members, raw=text[start:end].encode("utf-8"), signature=(r, s))
 
 
-def _object(text: str) -> dict[str, tuple[Any, int, int]]:
-    """The members of the one object in `text`, with where each value begins and ends."""
+def located(text: str) -> dict[str, tuple[Any, int, int]]:
+    """The members of the one object in `text`, with where each value begins and ends; raises ValueError."""
     found: dict[str, tuple[Any, int, int]] = {}
     at = _past(text, 0, "{")
     while True:
@@ -74,7 +74,7 @@ def _object(text: str) -> dict[str, tuple[Any, int, int]]:
             raise ValueError(f"no key at {start}")
         key, at = _DECODER.raw_decode(text, start)
         if key in found:
-            raise _Duplicate(key)
+            raise Duplicate(key)
         start = _skip(text, _past(text, at, ":"))
         value, end = _DECODER.raw_decode(text, start)
         found[key] = (value, start, end)
@@ -105,7 +105,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise _Duplicate(next(key for key in keys if keys.count(key) > 1))
+        raise Duplicate(next(key for key in keys if keys.count(key) > 1))
     return found
 
 

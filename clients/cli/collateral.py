@@ -163,22 +163,15 @@ def _refresh(args: argparse.Namespace, doors: Doors) -> int:
 def _opened(args: argparse.Namespace, doors: Doors) -> Bundle:
     """The bundle, if a key that the caller trusts signed it; raises Usage, NotTrusted."""
     from attest.errors import AttestError  # noqa: PLC0415
-    from attest.tlog.keys import VerifierKey  # noqa: PLC0415
-    from clients.trust import read_trust  # noqa: PLC0415
-    from kbs.model.bundle import open_bundle  # noqa: PLC0415
+    from clients.cli.evidence_collateral import bundle_keys  # noqa: PLC0415
+    from clients.cli.evidence_files import read_file  # noqa: PLC0415
+    from kbs.model.bundle import MAX_BUNDLE, open_bundle  # noqa: PLC0415
 
     if args.signed_by is None and args.trust is None:
         raise Usage("say who may have signed the bundle: --trust FILE or --signed-by VKEY")
+    raw = read_file(args.bundle, most=MAX_BUNDLE)
     try:
-        raw = args.bundle.read_bytes()
-    except OSError as error:
-        raise Usage(f"{args.bundle} cannot be read: {error.strerror}") from error
-    try:
-        if args.signed_by is not None:
-            keys: tuple[VerifierKey, ...] = (VerifierKey.parse(args.signed_by),)
-        else:
-            keys = read_trust(args.trust, simulated=doors.simulated).log_keys
-        return open_bundle(raw, keys)
+        return open_bundle(raw, bundle_keys(args, doors) or ())
     except AttestError as error:
         raise NotTrusted(error.check, f"{args.bundle}: {error}") from error
 

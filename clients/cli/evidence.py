@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import binascii
 import importlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clients.cli.evidence_files import finding_document, read_file, read_hex, read_time, refused
 from clients.errors import Usage
 
 if TYPE_CHECKING:
-    from attest.evidence import Collateral, SnpEvidence
-    from attest.finding import Finding
-    from attest.profile import Claims
-    from attest.snp.report import Report
     from clients.cli.main import Doors
 
 __all__ = ["register"]
 
-_TCBS = ("reported", "committed", "current", "launch")
+_ROOMS = {
+    "snp": "evidence_snp",
+    "tdx": "evidence_intel",
+    "sgx": "evidence_intel",
+    "nvidia": "evidence_nvidia",
+    "azure-snp": "evidence_azure",
+    "azure-tdx": "evidence_azure",
+}
 _VERIFY = """The chain must end in a root of the vendor's that is built in, whatever certificates are given. Without
 --crl revocation is shown as not checked; without --report-data (nvidia: --nonce) the evidence may be a replay, which is
 shown too. With --rim, measurements that differ from the manifests refuse the evidence. Of tdx and sgx the lists of
 --collateral are required, and a TCB status that is not accepted refuses; what else a default profile would find is said
 apart. With --ccel the event log has to add up to the RTMRs. Under Azure's paravisor (azure-snp, azure-tdx) freshness is
-the vTPM quote's nonce: --nonce, or --report-data, of which it is the SHA-256.
+the vTPM quote's nonce: --nonce, or --report-data, of which it is the SHA-256. --collateral takes bundles of all
+vendors' collateral too: with --trust or --signed-by their own signature is checked, else it is said not to be; their
+pieces are verified by their vendors' signatures either way.
 
 examples:
   sealgate evidence verify --type snp --evidence report.bin --certs vcek.der cert_chain.pem --crl milan.crl
@@ -38,6 +38,7 @@ examples:
   sealgate evidence verify --type nvidia --evidence gpu.txt --chain chain.pem --rim driver.xml vbios.xml --nonce 931d...
   sealgate evidence verify --type nvidia --evidence gpus.json --crl l1-root.crl l2-gh100.crl
   sealgate evidence verify --type tdx --evidence quote.bin --collateral intel.json --ccel ccel.bin
+  sealgate evidence verify --type snp --evidence report.bin --collateral collateral.bundle --trust trust.json
   sealgate evidence verify --type azure-snp --evidence evidence.json --certs cert_chain.pem --nonce 6368616c...
 
 exit codes:
@@ -67,7 +68,14 @@ def register(subparsers: Any) -> None:
     verify.add_argument("--crl", **files, help="revocation lists of the root, PEM or DER; may be repeated")
     verify.add_argument("--rim", **files, help="nvidia: manifests (RIMs), as NVIDIA publishes them; may be repeated")
     verify.add_argument("--ocsp", **files, help="nvidia: OCSP responses, DER; may be repeated")
-    verify.add_argument("--collateral", **files, help="tdx, sgx, azure-tdx: Intel's documents, JSON of QuoteCollateral")
+    verify.add_argument(
+        "--collateral",
+        **files,
+        help="a bundle that `sealgate collateral export` wrote; tdx, sgx, azure-tdx: also JSON of QuoteCollateral",
+    )
+    signer = verify.add_mutually_exclusive_group()
+    signer.add_argument("--trust", type=Path, metavar="FILE", help="the trust file of the site that signed a bundle")
+    signer.add_argument("--signed-by", metavar="VKEY", help="the log key of the site that signed a bundle")
     verify.add_argument("--ccel", type=Path, metavar="FILE", help="tdx: the event log (CCEL, or dstack's JSON)")
     verify.add_argument(
         "--accept-status", metavar="STATUS,...", help="tdx, sgx: TCB statuses to accept, or any (default: UpToDate)"
@@ -87,7 +95,7 @@ def _action(actions: Any, name: str, summary: str, epilog: str) -> Any:
     )
     parser.add_argument(
         "--type",
-        choices=["snp", "tdx", "sgx", "nvidia", "azure-snp", "azure-tdx"],
+        choices=list(_ROOMS),
         required=True,
         help="the kind of TEE or device",
     )
@@ -100,41 +108,13 @@ def _action(actions: Any, name: str, summary: str, epilog: str) -> Any:
 def _verify(args: argparse.Namespace, doors: Doors) -> int:
     if args.type in ("tdx", "sgx"):
         _check_options(args, "chain", "rim", "ocsp", "nonce", "certs", "crl", *(["ccel"] if args.type == "sgx" else []))
-        return int(importlib.import_module("clients.cli.evidence_intel").verify(args, doors))
-    _check_options(args, "ccel")
-    if args.type.startswith("azure-"):
-        others = ("certs", "crl") if args.type == "azure-tdx" else ("collateral",)
-        _check_options(args, "chain", "rim", "ocsp", "accept_status", *others)
-        return int(importlib.import_module("clients.cli.evidence_azure").verify(args, doors))
-    _check_options(args, "collateral", "accept_status")
-    if args.type == "nvidia":
-        return int(importlib.import_module("clients.cli.evidence_nvidia").verify(args, doors))
-    _check_options(args, "chain", "rim", "ocsp", "nonce")
-    from attest.anchors import BUILT_IN  # noqa: PLC0415
-    from attest.errors import AttestError  # noqa: PLC0415
-    from attest.snp.shapes import read_evidence  # noqa: PLC0415
-    from attest.verify import inspect_without_binding, verify  # noqa: PLC0415
-
-    now = doors.now if args.at is None else read_time(args.at)
-    report_data = None if args.report_data is None else read_hex(args.report_data, "--report-data")
-    evidence_bytes = _read_evidence_file(args.evidence)
-    certificate_files = [(path, read_file(path)) for path in args.certs]
-    crls = tuple(read_file(path) for path in args.crl)
-    try:
-        evidence = read_evidence(evidence_bytes)
-        collateral = _collateral(certificate_files, crls)
-        common: dict[str, Any] = {"now": now, "revocation": "optional"}
-        if report_data is None:
-            inspected = inspect_without_binding(evidence, collateral, BUILT_IN, **common)
-            claims, findings = inspected.claims, inspected.findings
-        else:
-            verified = verify(evidence, collateral, BUILT_IN, report_data=report_data, **common)
-            claims, findings = verified.claims, verified.findings
-    except AttestError as error:
-        return refused(error, args.json)
-    document = _authentic(claims, findings, now)
-    print(json.dumps(document) if args.json else "\n".join(_authentic_lines(document)))
-    return 0
+    elif args.type.startswith("azure-"):
+        others = ("certs", "crl") if args.type == "azure-tdx" else ()
+        _check_options(args, "ccel", "chain", "rim", "ocsp", "accept_status", *others)
+    else:
+        devices = args.type == "nvidia"
+        _check_options(args, "ccel", "accept_status", *(() if devices else ("chain", "rim", "ocsp", "nonce")))
+    return int(_room(args).verify(args, doors))
 
 
 def _check_options(args: argparse.Namespace, *others: str) -> None:
@@ -145,124 +125,11 @@ def _check_options(args: argparse.Namespace, *others: str) -> None:
 
 
 def _show(args: argparse.Namespace, doors: Doors) -> int:
-    if args.type == "nvidia":
-        return int(importlib.import_module("clients.cli.evidence_nvidia").show(args, doors))
-    _check_options(args, "chain")
-    if args.type.startswith("azure-"):
-        return int(importlib.import_module("clients.cli.evidence_azure").show(args, doors))
-    if args.type in ("tdx", "sgx"):
-        return int(importlib.import_module("clients.cli.evidence_intel").show(args, doors))
-    from attest.errors import AttestError  # noqa: PLC0415
-    from attest.snp.report import parse  # noqa: PLC0415
-    from attest.snp.shapes import read_evidence  # noqa: PLC0415
-
-    data = _read_evidence_file(args.evidence)
-    try:
-        evidence = read_evidence(data)
-        document = _unverified(parse(evidence.report), evidence)
-    except AttestError as error:
-        return refused(error, args.json)
-    print(json.dumps(document) if args.json else "\n".join(["not verified", *_lines(document, ("verdict",))]))
-    return 0
+    if args.type != "nvidia":
+        _check_options(args, "chain")
+    return int(_room(args).show(args, doors))
 
 
-def _read_evidence_file(path: Path) -> bytes:
-    """The evidence; a file that is nothing but hexadecimal text is decoded."""
-    data = read_file(path)
-    text = b"".join(data.split())
-    try:
-        return binascii.unhexlify(text) if text else data
-    except binascii.Error:
-        return data
-
-
-def _collateral(files: Sequence[tuple[Path, bytes]], crls: tuple[bytes, ...]) -> Collateral:
-    from attest.evidence import Collateral, read_certificates  # noqa: PLC0415
-
-    found = [der for path, data in files for der in read_certificates(data, path=str(path))]
-    return Collateral(certificates=tuple(found), crls=crls)
-
-
-def _authentic(claims: Claims, findings: Iterable[Finding], now: datetime) -> dict[str, Any]:
-    """The verdict, what the report says, and beside it what a profile without any wishes would find."""
-    from attest.ear import vector_of  # noqa: PLC0415
-    from attest.finding import Outcome  # noqa: PLC0415
-    from attest.snp.appraise import appraise_snp  # noqa: PLC0415
-    from attest.snp.profile import SnpProfile  # noqa: PLC0415
-
-    snp = claims.snp
-    if snp is None:
-        raise TypeError(f"{claims.platform} evidence is shown elsewhere")
-    default = [f for f in appraise_snp(snp, SnpProfile()) if f.outcome is not Outcome.SKIPPED]
-    vector = vector_of(default)
-    return {
-        "verdict": "authentic",
-        "type": claims.platform,
-        "at": now.isoformat(),
-        "product": snp.product,
-        **_said(snp),
-        "signing_key": snp.signing_key.name,
-        "csp_id": snp.csp_id,
-        **{f"{name}_tcb": getattr(snp, f"{name}_tcb").components() for name in _TCBS},
-        "signed_bytes_sha256": snp.signed_bytes.hex(),
-        "findings": [finding_document(f) for f in findings],
-        "default_profile": {
-            "status": vector.status.name.lower(),
-            "trustworthiness_vector": vector.document(),
-            "acceptable": all(f.outcome is Outcome.PASSED for f in default),
-            "findings": [finding_document(f) for f in default],
-        },
-    }
-
-
-def _said(report: Any) -> dict[str, Any]:
-    """What report and claims have in common."""
-    names = ("measurement", "report_data", "host_data", "chip_id", "report_id", "report_id_ma", "family_id", "image_id",
-             "id_key_digest", "author_key_digest")  # fmt: skip
-    return {
-        "version": report.version,
-        "policy": f"{report.policy.raw:#x}",
-        "debug": report.policy.debug,
-        "vmpl": report.vmpl,
-        "guest_svn": report.guest_svn,
-        "platform_info": f"{report.platform_info.raw:#x}",
-        "platform": sorted(report.platform_info.names),
-        "current_firmware": str(report.current_firmware),
-        "committed_firmware": str(report.committed_firmware),
-        **{name: getattr(report, name).hex() for name in names},
-    }
-
-
-def _unverified(report: Report, evidence: SnpEvidence) -> dict[str, Any]:
-    return {
-        "verdict": "not verified",
-        "type": "snp",
-        "signing_key": report.key_info[1].name,
-        "cpuid": list(report.cpuid or ()),
-        **_said(report),
-        **{f"{name}_tcb": getattr(report, f"{name}_tcb").hex() for name in _TCBS},
-        "certificates": len(evidence.certificates),
-    }
-
-
-def _lines(document: Mapping[str, Any], but: Sequence[str]) -> list[str]:
-    """One short line for each value that says something."""
-    told = {name: _shown(value) for name, value in document.items() if name not in but}
-    return [f"  {name:<20} {text}" for name, text in told.items() if len(text) < 3 or text.strip("0")]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{key} {part}" for key, part in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _authentic_lines(document: Mapping[str, Any]) -> list[str]:
-    but = ("verdict", "type", "product", "at", "findings", "default_profile")
-    lines = [f"authentic  {document['type']} {document['product']}, judged at {document['at']}", *_lines(document, but)]
-    for finding in document["findings"]:
-        skipped = finding["outcome"] == "skipped"
-        lines.append(f"  {'skip' if skipped else 'ok  '} {finding['check']}" + f"  {finding['got']}" * skipped)
-    failed = [f for f in document["default_profile"]["findings"] if f["outcome"] == "failed"]
-    lines.append("a default profile would " + ("refuse it:" if failed else "accept the platform"))
-    return lines + [f"  {f['check']} {f['path']}: expected {f['expected']}, got {f['got']}" for f in failed]
+def _room(args: argparse.Namespace) -> Any:
+    """The module for this kind of evidence: the command line must start fast."""
+    return importlib.import_module(f"clients.cli.{_ROOMS[args.type]}")

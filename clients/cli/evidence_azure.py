@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.evidence_collateral import Given, bundle_lines, read_given
 from clients.cli.evidence_files import finding_document, read_file, read_hex, read_time, refused
 from clients.errors import Usage
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["show", "verify"]
 
-_QUIET = ("verdict", "type", "at", "findings", "default_profile", "pcrs")
+_QUIET = ("verdict", "type", "at", "findings", "default_profile", "pcrs", "collateral_bundles")
 
 
 def verify(args: argparse.Namespace, doors: Doors) -> int:
@@ -28,13 +30,16 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
     from attest.errors import AttestError  # noqa: PLC0415
 
     if args.type == "azure-tdx" and not args.collateral:
-        raise Usage("--type azure-tdx needs --collateral FILE: Intel's documents about the platform's family")
+        raise Usage(
+            "--type azure-tdx needs --collateral FILE: Intel's documents about the platform's family, or a bundle"
+        )
     now = doors.now if args.at is None else read_time(args.at)
     try:
-        found = _proven(args, now)
+        given = read_given(args, doors, intel=args.type == "azure-tdx")
+        found = _proven(args, given, now)
     except AttestError as error:
         return refused(error, args.json)
-    document = _authentic(found.claims, found.findings, now)
+    document = _authentic(found.claims, found.findings, now) | given.document()
     print(json.dumps(document) if args.json else "\n".join(_told(document)))
     return 0
 
@@ -64,7 +69,7 @@ def show(args: argparse.Namespace, _doors: Doors) -> int:
     return 0
 
 
-def _proven(args: argparse.Namespace, now: datetime) -> Inspected | Verified:
+def _proven(args: argparse.Namespace, given: Given, now: datetime) -> Inspected | Verified:
     """With --report-data the nonce is its SHA-256, with --nonce what is given; with neither it may be a replay."""
     from attest.anchors import BUILT_IN  # noqa: PLC0415
     from attest.azure.hcl import SNP, parse_hcl  # noqa: PLC0415
@@ -76,7 +81,7 @@ def _proven(args: argparse.Namespace, now: datetime) -> Inspected | Verified:
     kind = "azure-snp" if parse_hcl(evidence.hcl_report).kind == SNP else "azure-tdx"
     if kind != args.type:
         raise Malformed("UNSUPPORTED_EVIDENCE", "hcl.report_type", expected=args.type, got=kind)
-    collateral = _collateral(args, evidence)
+    collateral = _collateral(args, given, evidence)
     # Intel's lists come with its collateral; AMD's are a file that may be missing, which is then shown.
     mode: Any = "optional" if kind == "azure-snp" else "required"
     if args.report_data is not None:
@@ -90,17 +95,15 @@ def _proven(args: argparse.Namespace, now: datetime) -> Inspected | Verified:
     return found
 
 
-def _collateral(args: argparse.Namespace, evidence: AzureEvidence) -> Collateral:
-    from attest.evidence import Collateral, read_certificates  # noqa: PLC0415
-    from attest.tdx.shapes import read_collateral  # noqa: PLC0415
+def _collateral(args: argparse.Namespace, given: Given, evidence: AzureEvidence) -> Collateral:
+    """What was given, without what the evidence brings itself."""
+    from attest.evidence import read_certificates  # noqa: PLC0415
 
     files = [(path, read_file(path)) for path in args.certs]
-    given = [der for path, data in files for der in read_certificates(data, path=str(path))]
-    return Collateral(
-        certificates=tuple(der for der in given if der not in evidence.certificates),
-        crls=tuple(read_file(path) for path in args.crl),
-        tdx=tuple(read_collateral(read_file(path)) for path in args.collateral),
-    )
+    certificates = [der for path, data in files for der in read_certificates(data, path=str(path))]
+    lists = tuple(read_file(path) for path in args.crl)
+    whole = given.with_files(certificates=tuple(certificates), crls=lists)
+    return replace(whole, certificates=tuple(der for der in whole.certificates if der not in evidence.certificates))
 
 
 def _authentic(claims: Claims, findings: tuple[Finding, ...], now: datetime) -> dict[str, Any]:
@@ -155,7 +158,7 @@ def _text(value: Any) -> str:
 
 def _told(document: Mapping[str, Any]) -> list[str]:
     lines = [f"authentic  {document['type']} {document['product']}, judged at {document['at']}"]
-    lines += _lines(document, _QUIET)
+    lines += [*_lines(document, _QUIET), *bundle_lines(document)]
     lines += [f"  pcr {number:<18} {value}" for number, value in document["pcrs"].items()]
     for finding in document["findings"]:
         skipped = finding["outcome"] == "skipped"

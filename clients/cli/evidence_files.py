@@ -20,15 +20,15 @@ NOT_TRUSTED = 4
 _MAX_FILE = 1 << 20
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, *, most: int = _MAX_FILE) -> bytes:
     """The bytes of a file, with a limit; raises Usage with a sentence."""
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_FILE + 1)
+            data = file.read(most + 1)
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > _MAX_FILE:
-        raise Usage(f"{path} is larger than {_MAX_FILE} bytes")
+    if len(data) > most:
+        raise Usage(f"{path} is larger than {most} bytes")
     return data
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.evidence_collateral import bundle_lines, read_given
 from clients.cli.evidence_files import NOT_TRUSTED, finding_document, read_file, read_hex, read_time, refused
 from clients.errors import Usage
 
@@ -32,6 +33,7 @@ _QUIET = (
     "findings",
     "default_profile",
     "tcb",
+    "collateral_bundles",
     "events",
     "check",
     "path",
@@ -49,20 +51,23 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
     from attest.errors import AttestError, Malformed, NotBound  # noqa: PLC0415
     from attest.tdx.claims import TdxClaims  # noqa: PLC0415
     from attest.tdx.eventlog import verify_event_log  # noqa: PLC0415
-    from attest.tdx.shapes import read_collateral, read_quote  # noqa: PLC0415
+    from attest.tdx.shapes import read_quote  # noqa: PLC0415
     from attest.tdx.verify import verify_quote  # noqa: PLC0415
 
     if not args.collateral:
-        raise Usage(f"--type {args.type} needs --collateral FILE: Intel's documents about the platform's family")
+        raise Usage(
+            f"--type {args.type} needs --collateral FILE: Intel's documents about the platform's family, or a bundle"
+        )
     accepted = _statuses(args.accept_status)
     now = doors.now if args.at is None else read_time(args.at)
     wanted = None if args.report_data is None else read_hex(args.report_data, "--report-data")
-    quote, files = read_file(args.evidence), [read_file(path) for path in args.collateral]
+    quote = read_file(args.evidence)
     log = None if args.ccel is None else read_file(args.ccel)
     events: tuple[Event, ...] = ()
     try:
-        collateral = [read_collateral(data) for data in files]
-        found = verify_quote(read_quote(quote), collateral, BUILT_IN, now=now, revocation_required=True)
+        given = read_given(args, doors, intel=True)
+        offered = given.collateral.tdx
+        found = verify_quote(read_quote(quote), offered, BUILT_IN, now=now, revocation_required=True)
         claims = found.claims
         if _type_of(claims) != args.type:
             raise Malformed("TEE_TYPE", "quote.header.tee_type", expected=args.type, got=_type_of(claims))
@@ -73,6 +78,7 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
     except AttestError as error:
         return refused(error, args.json)
     document = _authentic(found, now, bound=wanted is not None) | ({} if log is None else {"events": _events(events)})
+    document |= given.document()
     fine = claims.tcb_verdict.status in accepted
     if not fine:
         expected = ", ".join(status.name for status in sorted(accepted))
@@ -248,7 +254,7 @@ def _authentic_lines(document: Mapping[str, Any]) -> list[str]:
     lines = [f"authentic  {document['type']} {document['fmspc']}, judged at {document['at']}"]
     if document["verdict"] == "refused":
         lines = [f"refused  {document['check']}: expected {document['expected']}, got {document['got']}", *lines]
-    lines += _lines(document, _QUIET)
+    lines += [*_lines(document, _QUIET), *bundle_lines(document)]
     for name, part in document["tcb"]["parts"].items():
         advisories = f"; {', '.join(part['advisory_ids'])}" if part["advisory_ids"] else ""
         lines.append(f"  tcb {name:<16} {part['status']} of {part['tcb_date'][:10]}{advisories}")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attest.errors import AttestError
+from clients.cli.evidence_collateral import Given, bundle_lines, read_given
 from clients.cli.evidence_files import (
     NOT_TRUSTED,
     finding_document,
@@ -41,11 +42,12 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
             raise Usage(f"--{name.replace('_', '-')} is not for --type nvidia")
     now = doors.now if args.at is None else read_time(args.at)
     nonce = None if args.nonce is None else read_hex(args.nonce, "--nonce")
-    collateral = _collateral(args)
     claims: list[DeviceClaims] = []
     found: list[Sequence[Finding]] = []
     at = ""
     try:
+        given = read_given(args, doors, intel=False)
+        collateral = _collateral(args, given)
         devices = _devices(args)
         for number, device in enumerate(devices):
             at = f"devices[{number}]."
@@ -57,7 +59,9 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
     except AttestError as error:
         return refused(error, args.json, path=at)
     appraisal = _appraised(claims)
-    differs = bool(args.rim) and any(f.check.startswith("RIM_") and f.outcome.value == "failed" for f in appraisal)
+    # A bundle is a whole fleet's: that these devices' manifests are not in it is told, and refuses nothing.
+    failed = {f.check for f in appraisal if f.check.startswith("RIM_") and f.outcome.value == "failed"}
+    differs = bool(failed if args.rim else failed - {"RIM_MISSING"})
     document = {
         "verdict": "refused" if differs else "authentic",
         "type": "nvidia",
@@ -70,6 +74,7 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
             "acceptable": all(f.outcome.value != "failed" for f in appraisal),
             "findings": [finding_document(f) for f in appraisal if f.outcome.value != "skipped"],
         },
+        **given.document(),
     }
     print(json.dumps(document) if args.json else "\n".join(_told(document)))
     return NOT_TRUSTED if differs else 0
@@ -110,11 +115,9 @@ def _devices(args: argparse.Namespace, *, chain_needed: bool = True) -> Sequence
     return (Declared(evidence=DeviceEvidence(kind=kind_of(report), report=report, chain=chain), nonce=None),)
 
 
-def _collateral(args: argparse.Namespace) -> Collateral:
-    from attest.evidence import Collateral  # noqa: PLC0415
-
+def _collateral(args: argparse.Namespace, given: Given) -> Collateral:
     crls, rims, ocsp = (tuple(read_file(path) for path in paths) for paths in (args.crl, args.rim, args.ocsp))
-    return Collateral(crls=crls, rims=rims, ocsp=ocsp)
+    return given.with_files(crls=crls, rims=rims, ocsp=ocsp)
 
 
 def _appraised(claims: Sequence[DeviceClaims]) -> Sequence[Finding]:
@@ -177,6 +180,7 @@ def _unverified(report: Report) -> dict[str, Any]:
 def _told(document: Mapping[str, Any]) -> list[str]:
     count = len(document["devices"])
     lines = [f"{document['verdict']}  {count} device{'s' * (count > 1)}, judged at {document['at']}"]
+    lines += bundle_lines(document)
     for number, device in enumerate(document["devices"]):
         lines += [f"device {number}", *_lines(device)]
         for finding in device["findings"]:

@@ -8,13 +8,11 @@ two digits, and all are always sent, since one that is missing counts as 0. VLEK
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from attest.anchors import Anchors
 from attest.errors import NotAuthentic
-from attest.evidence import Collateral, SnpEvidence, read_certificates
+from attest.evidence import SnpEvidence
 from attest.snp import tcb
 from attest.snp.claims import SigningKey
 from attest.snp.endorsement import Issuers, Wanted, check_crl, check_issuers, check_vcek, wanted
@@ -23,6 +21,7 @@ from kbs.collateral.errors import CollateralError
 from kbs.collateral.library import Library, Order
 from kbs.collateral.port import Cache
 from kbs.collateral.source import Vendor
+from kbs.collateral.times import DAY_MS, moment, ms
 from kbs.model.collateral import Piece
 from kbs.outbound.client import Response
 
@@ -31,8 +30,6 @@ __all__ = ["BASE", "Kds"]
 BASE: Final = "https://kdsintf.amd.com"
 _CERTIFICATE_LIMIT: Final = 16_384
 _CRL_LIMIT: Final = 1 << 20
-_DAY_MS: Final = 86_400_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Kds:
@@ -86,17 +83,6 @@ class Kds:
             for budget in (self._strangers, self._known):
                 budget.give_back(_vcek_name(want, product))
 
-    def collateral(self, pieces: Sequence[Piece]) -> Collateral:
-        """The pieces as the verifier takes them."""
-        certificates: list[bytes] = []
-        crls: list[bytes] = []
-        for piece in pieces:
-            if piece.name.startswith("amd/crl/"):
-                crls.append(piece.data)
-            else:
-                certificates += read_certificates(piece.data)
-        return Collateral(certificates=tuple(certificates), crls=tuple(crls))
-
     def order_of(self, name: str, now: int) -> Order | None:
         """How the piece of that name is renewed; None for a key, which is never issued anew, or another's name."""
         match name.split("/"):
@@ -125,11 +111,11 @@ class Kds:
         """
         match name.split("/"):
             case ["amd", "issuers", kind, product] if kind in SigningKey.__members__:
-                checked = check_issuers(data, product, SigningKey[kind], self._anchors, now=_time(now))
-                return _ms(checked.not_after)
+                checked = check_issuers(data, product, SigningKey[kind], self._anchors, now=moment(now))
+                return ms(checked.not_after)
             case ["amd", "crl", kind, product] if kind in SigningKey.__members__:
-                crl = check_crl(data, self._issuers_at_hand(SigningKey[kind], product, now), now=_time(now))
-                return _ms(crl.next_update) if crl.next_update else 0
+                crl = check_crl(data, self._issuers_at_hand(SigningKey[kind], product, now), now=moment(now))
+                return ms(crl.next_update) if crl.next_update else 0
             case ["amd", "vcek", product, hwid, raw]:
                 issuers = self._issuers_at_hand(SigningKey.VCEK, product, now)
                 want = Wanted(
@@ -138,8 +124,8 @@ class Kds:
                     tcb=_hex(raw),
                     chip_id=_hex(hwid).ljust(64, b"\0"),
                 )
-                chain = check_vcek(data, want, issuers, self._anchors, now=_time(now))
-                return _ms(chain.links[0].not_after)
+                chain = check_vcek(data, want, issuers, self._anchors, now=moment(now))
+                return ms(chain.links[0].not_after)
         return None
 
     def _issuers_at_hand(self, kind: SigningKey, product: str, now: int) -> Issuers:
@@ -165,12 +151,12 @@ class Kds:
             raise
 
     def _read(self, chain: Piece, kind: SigningKey, product: str, now: int) -> Issuers:
-        return check_issuers(chain.data, product, kind, self._anchors, now=_time(now))
+        return check_issuers(chain.data, product, kind, self._anchors, now=moment(now))
 
     def _issuers(self, kind: SigningKey, product: str) -> Order:
         def admit(answer: Response, now: int) -> tuple[bytes, int]:
-            issuers = check_issuers(answer.body, product, kind, self._anchors, now=_time(now))
-            return answer.body, _ms(issuers.not_after)
+            issuers = check_issuers(answer.body, product, kind, self._anchors, now=moment(now))
+            return answer.body, ms(issuers.not_after)
 
         return Order(
             name=_issuers_name(kind, product),
@@ -178,13 +164,13 @@ class Kds:
             path=f"/{kind.name.lower()}/v1/{product}/cert_chain",
             limit=_CERTIFICATE_LIMIT,
             admit=admit,
-            renew_ms=7 * _DAY_MS,
+            renew_ms=7 * DAY_MS,
         )
 
     def _crl(self, issuers: Issuers) -> Order:
         def admit(answer: Response, now: int) -> tuple[bytes, int]:
-            crl = check_crl(answer.body, issuers, now=_time(now))
-            return crl.der, _ms(crl.next_update) if crl.next_update else 0
+            crl = check_crl(answer.body, issuers, now=moment(now))
+            return crl.der, ms(crl.next_update) if crl.next_update else 0
 
         kind, product = issuers.kind, issuers.root.product
         return Order(
@@ -193,7 +179,7 @@ class Kds:
             path=f"/{kind.name.lower()}/v1/{product}/crl",
             limit=_CRL_LIMIT,
             admit=admit,
-            renew_ms=_DAY_MS,
+            renew_ms=DAY_MS,
             rising=True,
         )
 
@@ -202,8 +188,8 @@ class Kds:
         name = _vcek_name(want, product)
 
         def admit(answer: Response, now: int) -> tuple[bytes, int]:
-            chain = check_vcek(answer.body, want, issuers, self._anchors, now=_time(now))
-            return chain.links[0].der, _ms(chain.links[0].not_after)
+            chain = check_vcek(answer.body, want, issuers, self._anchors, now=moment(now))
+            return chain.links[0].der, ms(chain.links[0].not_after)
 
         def before() -> None:
             seen = self._cache.names(name.rpartition("/")[0] + "/")
@@ -232,14 +218,6 @@ def _crl_name(kind: SigningKey, product: str) -> str:
 
 def _vcek_name(want: Wanted, product: str) -> str:
     return f"amd/vcek/{product}/{want.hwid(product).hex()}/{want.tcb.hex()}"
-
-
-def _time(ms: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=ms)
-
-
-def _ms(at: datetime) -> int:
-    return int((at - _EPOCH).total_seconds() * 1_000)
 
 
 def _hex(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""How pieces of NVIDIA's are called, and how a list or a response lies in one beside the chain that it needs.
+"""How pieces of NVIDIA's are called, and which of them some devices need.
 
 nvidia/rim/<identifier>     nvidia/crl/l2-gh100     nvidia/ocsp/device/<issuer's key>/<serial>
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from attest.errors import Malformed
 from attest.gpu.links import Link
 from attest.gpu.prove import ProvenDevice
 from attest.gpu.published import RimId, Subject, list_of, rim_ids, subjects
@@ -18,15 +17,12 @@ __all__ = [
     "crl_name",
     "key_of",
     "ocsp_name",
-    "pack",
     "rim_name",
     "rims_of",
     "status_names",
     "subjects_of",
-    "unpack",
 ]
 
-_MOST_LINKS = 8
 Asked = dict[tuple[bytes, int], Subject]
 
 
@@ -65,21 +61,3 @@ def ocsp_name(link: Link, role: str) -> str:
 def crl_name(title: str) -> str:
     """A revocation list's."""
     return f"nvidia/crl/{title}"
-
-
-def pack(chain: Sequence[bytes], body: bytes) -> bytes:
-    """A piece: certificates in DER, then the body."""
-    items = (len(der).to_bytes(4, "big") + der for der in chain)
-    return bytes([len(chain)]) + b"".join(items) + body
-
-
-def unpack(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
-    """The certificates and the body of a piece; raises Malformed COLLATERAL_CHAIN."""
-    count, at, chain = data[:1], 1, []
-    for _ in range(count[0] if count and count[0] <= _MOST_LINKS else 0):
-        size = int.from_bytes(data[at : at + 4], "big")
-        chain.append(data[at + 4 : at + 4 + size])
-        at += 4 + size
-    if not count or count[0] > _MOST_LINKS or at > len(data):
-        raise Malformed("COLLATERAL_CHAIN", "piece", expected="a chain and what it is about", got=f"{len(data)} bytes")
-    return tuple(chain), data[at:]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from attest.evidence import Collateral
 from attest.gpu.prove import ProvenDevice
 from kbs.collateral.errors import CollateralError
 from kbs.collateral.library import Order
@@ -24,9 +23,6 @@ class Publisher(Protocol):
     @property
     def renewed(self) -> tuple[str, ...]:
         """How the names of pieces begin that the vendor issues anew."""
-
-    def collateral(self, pieces: Sequence[Piece]) -> Collateral:
-        """The pieces as the verifier takes them."""
 
     def check(self, name: str, data: bytes, now: int) -> int | None:
         """The end of a piece's validity, if it is what its name says; None for another's name; raises AttestError."""

@@ -24,6 +24,7 @@ from kbs.collateral.port import Cache, Chance, Clock
 from kbs.collateral.publisher import DeviceVendor, Publisher, Vendor
 from kbs.collateral.shelf import Shelf
 from kbs.model.collateral import Gathered, Piece, Used
+from kbs.model.pieces import collateral_of
 from kbs.model.refusal import Unavailable
 
 __all__ = ["CollateralService"]
@@ -68,7 +69,7 @@ class CollateralService:
         if vendor is not None:
             with contextlib.suppress(AttestError):  # told by verification
                 pieces = vendor.at_hand(evidence, now)
-        return self._assemble(vendor, pieces, found.kept if found else self._memory.shared())
+        return self._assemble(pieces, found.kept if found else self._memory.shared())
 
     async def gather(
         self, evidence: HardwareEvidence, failure: AttestError, *, report_data: bytes, now: int
@@ -85,7 +86,7 @@ class CollateralService:
             pieces = await vendor.gather(evidence, report_data=report_data, now=now)
         except CollateralError as error:
             raise Unavailable("COLLATERAL_UNAVAILABLE", retry_after=error.retry_after) from error
-        return self._assemble(vendor, pieces, None)
+        return self._assemble(pieces, None)
 
     def curable(self, evidence: HardwareEvidence, failure: AttestError) -> bool:
         """Whether collateral could cure what verification of the CPU's evidence failed with."""
@@ -196,7 +197,7 @@ class CollateralService:
 
     def _with(self, gathered: Gathered, pieces: Sequence[Piece]) -> Gathered:
         """`gathered` and these; what is there already is there once."""
-        had, found = gathered.collateral, self._devices.collateral(pieces)
+        had, found = gathered.collateral, collateral_of(pieces)
         rims, crls = dict.fromkeys((*had.rims, *found.rims)), dict.fromkeys((*had.crls, *found.crls))
         collateral = replace(
             had, rims=tuple(rims), crls=tuple(crls), ocsp=tuple(dict.fromkeys((*had.ocsp, *found.ocsp)))
@@ -204,9 +205,9 @@ class CollateralService:
         until = min((piece.good_until for piece in pieces), default=_NEVER)
         return replace(gathered, collateral=collateral, until=min(gathered.until, until))
 
-    def _assemble(self, vendor: Vendor | None, pieces: list[Piece], kept: Kept | None) -> Gathered:
+    def _assemble(self, pieces: list[Piece], kept: Kept | None) -> Gathered:
         lying = self._shelf.collateral
-        found = vendor.collateral(pieces) if vendor is not None else Collateral()
+        found = collateral_of(pieces)
         collateral = Collateral(
             certificates=lying.certificates + found.certificates,
             crls=lying.crls + found.crls,

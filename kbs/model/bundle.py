@@ -28,7 +28,17 @@ from attest.tlog.keys import VerifierKey
 from attest.tlog.note import Note, open_note
 from kbs.model.collateral import Piece
 
-__all__ = ["MAX_BUNDLE", "VERSION", "Bundle", "bundle_text", "contents_of", "join_bundle", "open_bundle"]
+__all__ = [
+    "MAX_BUNDLE",
+    "VERSION",
+    "Bundle",
+    "bundle_text",
+    "contents_of",
+    "is_bundle",
+    "join_bundle",
+    "open_bundle",
+    "read_bundle",
+]
 
 VERSION = "sealgate.collateral-bundle/1"
 MAX_BUNDLE = 64 << 20
@@ -39,7 +49,7 @@ _KEYS = {"name": str, "fetched_at": int, "good_until": int, "size": int}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """What a bundle says. `signed_by` is the key that signed it, as a vkey; nothing in `pieces` is verified."""
+    """What a bundle says. `signed_by` is the key that signed it, as a vkey, or empty; no piece is verified."""
 
     origin: str
     at: int
@@ -68,29 +78,48 @@ def join_bundle(note: bytes, contents: bytes) -> bytes:
     return note + b"\n" + contents
 
 
+def is_bundle(raw: bytes) -> bool:
+    """Whether a file says that it is one."""
+    return raw.startswith(VERSION.encode() + b"\n")
+
+
 def open_bundle(raw: bytes, keys: Sequence[VerifierKey]) -> Bundle:
     """The bundle, if one of `keys` signed it.
 
     Raises Malformed BUNDLE_FORMAT, NOTE_* or VKEY_*, NotLogged NOTE_SIGNATURE, NOTE_UNSIGNED or BUNDLE_DIGEST.
     """
+    note, contents = _split(raw)
+    opened = open_note(note.encode(), keys)
+    return _read(opened.text, contents, opened.signatures[0].key.vkey)
+
+
+def read_bundle(raw: bytes) -> Bundle:
+    """What a bundle says, with its signature not checked: `signed_by` is empty, and `origin` is anybody's word.
+
+    For whoever verifies every piece by its vendor's signature, and says that nobody vouches for the whole. Raises as
+    `open_bundle`, but for the signature.
+    """
+    note, contents = _split(raw)
+    return _read(note.text, contents, "")
+
+
+def _split(raw: bytes) -> tuple[Note, bytes]:
     if len(raw) > MAX_BUNDLE:
         raise _wrong("bundle", f"at most {MAX_BUNDLE} bytes", f"{len(raw)} bytes")
     text, _, rest = raw.partition(b"\n\n")
     signatures, found, contents = rest.partition(b"\n\n")
     if not found:
         raise _wrong("bundle", "a signed note and what it speaks of", "no such parts")
-    opened = open_note(Note.parse(text + b"\n\n" + signatures + b"\n").encode(), keys)
-    lines = opened.text.decode("utf-8").split("\n")
+    return Note.parse(text + b"\n\n" + signatures + b"\n"), contents
+
+
+def _read(text: bytes, contents: bytes, signed_by: str) -> Bundle:
+    lines = text.decode("utf-8").split("\n")
     if len(lines) != 5 or lines[0] != VERSION or not lines[2].isascii() or not lines[2].isdigit():
         raise _wrong("bundle.note", f"{VERSION}, origin, time and digest", repr(lines[0][:60]))
     if parse_base64(lines[3]) != hashlib.sha256(contents).digest():
         raise NotLogged("BUNDLE_DIGEST", "bundle", expected=lines[3], got=hashlib.sha256(contents).digest())
-    return Bundle(
-        origin=lines[1],
-        at=int(lines[2][:16]),
-        signed_by=opened.signatures[0].key.vkey,
-        pieces=_pieces(contents),
-    )
+    return Bundle(origin=lines[1], at=int(lines[2][:16]), signed_by=signed_by, pieces=_pieces(contents))
 
 
 def _pieces(contents: bytes) -> tuple[Piece, ...]:

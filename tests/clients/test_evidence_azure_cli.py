@@ -147,7 +147,7 @@ def test_too_large(run: Run) -> None:
 
 USAGE: dict[str, list[str]] = {
     "no collateral": ["--type", "azure-tdx"],
-    "collateral of Intel's for SNP": ["--type", "azure-snp", "--collateral", "x"],
+    "collateral that is not there": ["--type", "azure-snp", "--collateral", "/nowhere"],
     "certificates for TDX": ["--type", "azure-tdx", "--collateral", "x", "--certs", "x"],
     "a log of events": ["--type", "azure-snp", "--ccel", "x"],
     "a log of events for SNP": ["--type", "snp", "--ccel", "x"],

@@ -178,11 +178,6 @@ def test_usage(run: Run, case: str) -> None:
     assert sentence in err
 
 
-def test_collateral_is_for_quotes_alone(run: Run) -> None:
-    code, _, err = run("verify", "--type", "snp", "--evidence", run.file("r", b"x"), "--collateral", run.collateral())
-    assert (code, "--collateral is not for --type snp" in err) == (2, True)
-
-
 # name: (what the collateral file holds, the check)
 FILES: dict[str, tuple[bytes, str]] = {
     "no JSON": (b"{", "COLLATERAL_FORMAT"),

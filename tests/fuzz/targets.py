@@ -20,8 +20,8 @@ from attest.snp import report as snp_report
 from attest.snp.shapes import read_evidence
 from attest.snp.table import read_table
 from attest.tdx import quote
+from attest.tdx.collateral_json import read_collateral
 from attest.tdx.pem import read_chain
-from attest.tdx.shapes import read_collateral
 from attest.tdx.signed import read_signed
 from attest.tdx.tcb_info import read_identity, read_tcb_info
 from attest.tlog.canonical import parse_canonical

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from attest.anchors import BUILT_IN
 from attest.errors import AttestError
 from attest.evidence import AzureEvidence, Collateral, read_certificates
-from attest.tdx.shapes import read_collateral
+from attest.tdx.collateral_json import read_collateral
 from attest.verify import inspect_without_binding
 from tests.attest.azure.made import NONCE, evidence, judge, td_evidence, td_judge
 from tests.attest.refusal import refused

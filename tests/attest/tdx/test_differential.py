@@ -8,7 +8,8 @@ import pytest
 
 from attest.anchors import BUILT_IN
 from attest.tdx.claims import TcbStatus
-from attest.tdx.shapes import read_collateral, read_quote
+from attest.tdx.collateral_json import read_collateral
+from attest.tdx.shapes import read_quote
 from attest.tdx.verify import verify_quote
 from tests.attest.tdx.differential import DIFFERENCES, answer_to, cases, judged, ours
 from tests.attest.tdx.made import intel

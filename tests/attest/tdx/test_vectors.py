@@ -15,8 +15,9 @@ from attest.evidence import TdxCollateral
 from attest.finding import Finding, Outcome
 from attest.profile import Claims, Profile
 from attest.tdx.claims import TdxClaims
+from attest.tdx.collateral_json import read_collateral
 from attest.tdx.quote import parse
-from attest.tdx.shapes import read_collateral, read_quote
+from attest.tdx.shapes import read_quote
 from attest.tdx.verify import Authentic, verify_quote
 from tests.attest.refusal import refused
 from tests.vectors import VECTORS, manifest, needs_vectors

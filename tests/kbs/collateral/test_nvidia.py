@@ -268,7 +268,7 @@ async def it_errors(it: Built, serial: int) -> str:
     link = next(link for link in proven[0].chain.window.links if link.serial == serial)
     above = proven[0].chain.window.links
     chain = tuple(each.der for each in above[above.index(link) :])
-    order = it.service._devices._ocsp(link, chain, "device")  # type: ignore[attr-defined]
+    order = it.service._devices.ocsp(link, chain, "device")  # type: ignore[attr-defined]
     it.clock.now += 2 * 60_000
     with pytest.raises(CollateralError) as refused:
         await it.library.get(order, it.clock.now)
