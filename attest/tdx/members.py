@@ -91,7 +91,7 @@ class Members:
     def time(self, name: str) -> datetime:
         """A time of UTC to the second: 2026-05-01T12:00:00Z."""
         value = self._members[name]
-        if isinstance(value, str) and len(value) == 20 and value[10] == "T" and value.endswith("Z"):
+        if isinstance(value, str) and len(value) == 20 and value[4:17:3] == "--T::" and value.endswith("Z"):
             try:
                 found = datetime.fromisoformat(value)
             except ValueError:

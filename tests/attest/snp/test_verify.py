@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA384
 
 from attest.anchors import BUILT_IN, Anchors
 from attest.errors import AttestError
@@ -21,6 +22,7 @@ from attest.verify import Kept, inspect_without_binding
 from tests.attest.refusal import refused
 from tests.attest.snp.made import DATA, NOW, chip, hierarchy, judge, snp_of
 from tests.makers import amd
+from tests.makers.endless import without_next_update
 
 SECOND = dt.timedelta(seconds=1)
 DAY = dt.timedelta(days=1)
@@ -473,3 +475,19 @@ class TestKept:
         judged, check = REFUSED[case]
         with refused(check):
             judged()
+
+
+def test_a_list_of_another_root_is_not_this_roots_because_it_was_kept() -> None:
+    """What was verified under one ARK says nothing under another, byte for byte the same or not."""
+    genoa = hierarchy("Genoa")
+    kept = judge(chip("Genoa").report(DATA), chip("Genoa").certificates, genoa).kept
+    listed = [kept.crls[0].der]
+    with refused("CRL_MISSING"):
+        judge(chip().report(DATA), chip().certificates, MILAN, crls=listed, kept=kept)
+
+
+def test_a_list_that_never_says_when_it_is_stale() -> None:
+    endless = without_next_update(MILAN.crl(), lambda tbs: MILAN.ark.key.sign(tbs, amd.PSS, SHA384()))
+    with refused("CRL_EXPIRED"):
+        judge(chip().report(DATA), chip().certificates, MILAN, crls=[endless])
+    assert judge(chip().report(DATA), chip().certificates, MILAN, crls=[endless, MILAN.crl()]).claims.snp is not None

@@ -14,9 +14,12 @@ from attest.ear import vector_of
 from attest.finding import Finding, Outcome, acceptable
 from attest.profile import Claims, Profile, bound_init_data
 from attest.reference import ReferenceSet
+from attest.tdx.appraise import appraise_sgx
+from attest.tdx.claims import SgxClaims
+from attest.tdx.verify import verify_quote
 from tests.attest.refusal import refused
 from tests.attest.snp.made import claims as snp_claims
-from tests.attest.tdx.made import NOW, claims, intel
+from tests.attest.tdx.made import DATA, NOW, claims, intel, platform
 from tests.makers.intel import FMSPC, time_text
 from tests.makers.quote import td_report
 
@@ -240,3 +243,34 @@ def test_init_data_is_bound_by_mrconfigid() -> None:
 def test_the_makers_fields_are_the_table_of_intel() -> None:
     assert len(td_report()) == 584
     assert len(td_report(form="1.5")) == 648
+
+
+SGX_STATUSES = {"UpToDate": None, "OutOfDate": "TCB_STATUS_NOT_ACCEPTED", "Revoked": "TCB_REVOKED"}
+
+
+@pytest.mark.parametrize("status", SGX_STATUSES)
+def test_an_enclave_is_judged_by_debug_init_and_status(status: str) -> None:
+    level = V.level(status, tdx=None)
+    given = V.collateral(tee="SGX", tcb_info={"tcbLevels": [level]})
+    cases: tuple[tuple[int, set[str]], ...] = (
+        (5, set()),
+        (7, {"report.attributes.debug"}),
+        (4, {"report.attributes.init"}),
+    )
+    for attributes, wrong in cases:
+        quote = platform().quote(DATA, tee="SGX", attributes=attributes)
+        found = verify_quote(quote, [given], V.anchors, now=NOW, revocation_required=True).claims
+        assert isinstance(found, SgxClaims)
+        check = SGX_STATUSES[status]
+        expected = {("SGX_DEBUG", path) for path in wrong} | ({(check, "tcb.status")} if check else set())
+        assert _failed(appraise_sgx(found)) == expected
+
+
+def test_a_platform_is_met_by_what_it_is_and_expectations_are_hexadecimal() -> None:
+    sgx = platform().pck.sgx
+    assert sgx is not None
+    wanted = {"platform_instance_ids": ["22" * 16], "ppids": [sgx.ppid.hex()]}
+    assert acceptable(_appraise(wanted).findings)
+    assert not acceptable(_appraise(wanted, claims(made=V.platform(number=2))).findings)
+    (line,) = [f for f in _appraise({"mr_td": ["11" * 48]}).findings if f.check == "POLICY_MR_TD"]
+    assert (line.expected, line.got) == ("one of: " + "11" * 48, "d1" * 48)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from attest.anchors import Anchors
+from attest.errors import AttestError
 from attest.evidence import Collateral, TdxCollateral, TdxEvidence
 from attest.finding import Outcome
-from attest.tdx.chain import VerifiedChain
-from attest.tdx.verify import needed
+from attest.tdx.chain import Bench, VerifiedChain, authenticate_pck
+from attest.tdx.collateral import authenticate_collateral
+from attest.tdx.revocation import check_not_revoked
+from attest.tdx.verify import needed, verify_quote
 from attest.verify import Kept, verify
+from attest.x509 import load_certificate
 from tests.attest.refusal import refused
 from tests.attest.tdx.made import DATA, NOW, collateral, intel, judge, platform, td_of
+from tests.makers.endless import without_next_update
 from tests.makers.intel import Intel, Sgx, key
 from tests.makers.quote import Form
 
@@ -73,6 +82,8 @@ WRONG: dict[str, tuple[Make, str]] = {
         "CRL_SIGNATURE",
     ),
     "a list for CAs alone": (lambda v: v.collateral(pck_crl=v.crl(critical=True)), "CRL_UNSUPPORTED"),
+    "a PCK list without an end": (lambda v: v.collateral(pck_crl=_endless("platform")), "CRL_EXPIRED"),
+    "a root list without an end": (lambda v: v.collateral(root_ca_crl=_endless("root")), "CRL_EXPIRED"),
     "a list that is none": (lambda v: v.collateral(pck_crl=b"0"), "CRL_MALFORMED"),
     "T15 no PCK list": (lambda v: v.collateral(pck_crl=b""), "CRL_MISSING"),
     "T15 no root list": (lambda v: v.collateral(root_ca_crl=b""), "CRL_MISSING"),
@@ -146,6 +157,12 @@ WRONG: dict[str, tuple[Make, str]] = {
     "T20 a date that is none": (lambda v: v.collateral(tcb_info={"issueDate": "2026-05-01"}), "TCBINFO_FORMAT"),
     "T20 an unknown member": (lambda v: v.collateral(tcb_info={"tdxNewIdentities": []}), "TCBINFO_FORMAT"),
     "T20 a number that is not whole": (lambda v: v.collateral(tcb_info={"tcbType": 0.0}), "TCBINFO_FORMAT"),
+    "T20 a level of a module twice": (
+        lambda v: v.collateral(
+            tcb_info={"tdxModuleIdentities": [v.module(levels=[v.isv_level(5), v.isv_level(5, "Revoked")])]}
+        ),
+        "TCBINFO_FORMAT",
+    ),
     "T20 a module twice": (
         lambda v: v.collateral(tcb_info={"tdxModuleIdentities": [v.module(), v.module("tdx_01")]}),
         "TCBINFO_FORMAT",
@@ -166,6 +183,22 @@ WRONG: dict[str, tuple[Make, str]] = {
         "TCBINFO_FORMAT",
     ),
     "JSON without end": (lambda v: replace(v.collateral(), tcb_info=b"[" * 100_000), "TCBINFO_FORMAT"),
+    "a signature that is no hexadecimal": (
+        lambda v: replace(v.collateral(), tcb_info=v.collateral().tcb_info[:-4] + b'zz"}'),
+        "TCBINFO_FORMAT",
+    ),
+    "a signature with a sign": (
+        lambda v: replace(v.collateral(), tcb_info=v.collateral().tcb_info[:-130] + b"+" + b"0" * 127 + b'"}'),
+        "TCBINFO_FORMAT",
+    ),
+    "a signature that is a list": (
+        lambda v: replace(v.collateral(), tcb_info=v.collateral().tcb_info[:-131] + b'["0"' + b',"0"' * 127 + b"]}"),
+        "TCBINFO_FORMAT",
+    ),
+    "a document that is a list": (
+        lambda v: replace(v.collateral(), tcb_info=v.sign("tcbInfo", b"[]")),
+        "TCBINFO_FORMAT",
+    ),
     "a signature cut short": (
         lambda v: replace(v.collateral(), qe_identity=v.collateral().qe_identity[:-4] + b'"}'),
         "QEID_FORMAT",
@@ -208,6 +241,10 @@ WRONG: dict[str, tuple[Make, str]] = {
         lambda v: v.collateral(tcb_info={"tdxModuleIdentities": [{**v.module(), "mrsigner": "01" * 48}]}),
         "TDX_MODULE_MISMATCH",
     ),
+    "T28 a module that should have attributes": (
+        lambda v: v.collateral(tcb_info={"tdxModuleIdentities": [{**v.module(), "attributes": "01" + "00" * 7}]}),
+        "TDX_MODULE_MISMATCH",
+    ),
     "T28 a module below every level": (
         lambda v: v.collateral(tcb_info={"tdxModuleIdentities": [v.module(levels=[v.isv_level(6)])]}),
         "TCB_NOT_SUPPORTED",
@@ -217,6 +254,10 @@ WRONG: dict[str, tuple[Make, str]] = {
         "TCB_NOT_SUPPORTED",
     ),
 }
+
+
+def _endless(name: str) -> bytes:
+    return without_next_update(intel().crl(name), lambda tbs: key(name).sign(tbs, ec.ECDSA(SHA256())))
 
 
 def _signed_raw(vendor: Intel, old: bytes, new: bytes) -> bytes:
@@ -492,3 +533,87 @@ def test_t39_binding() -> None:
     for short in (b"", DATA[:32], None):
         with refused("NONCE_REQUIRED"):
             verify(TdxEvidence(quote=QUOTE), given, intel().anchors, report_data=short, **common)  # type: ignore[arg-type]
+
+
+# Another vendor whose root is pinned too, with the same names and the same serials.
+SECOND_ROOT = intel().but("root", key=key("second"), issuer_key=key("second"))
+SECOND_VENDOR = replace(
+    SECOND_ROOT,
+    changed={**SECOND_ROOT.changed, **{role: {"issuer_key": key("second")} for role in ("platform", "signer")}},
+)
+
+
+def _both() -> Anchors:
+    (first,) = intel().anchors.intel
+    spki = hashlib.sha256(load_certificate(SECOND_VENDOR.root.der, path="root").spki).digest()
+    second = replace(first, spki_sha256=spki, certificate_sha256=bytes(32))
+    return Anchors(amd=(), intel=(first, second), simulated=True)
+
+
+def _by_second(name: str) -> bytes:
+    return intel().crl(name, signed_by="second")
+
+
+# name: (collateral of two pinned roots, the checks that refuse)
+MIXED: dict[str, tuple[TdxCollateral, tuple[str, ...]]] = {
+    "all of the other root": (
+        SECOND_VENDOR.collateral(root_ca_crl=_by_second("root")),
+        ("CRL_ISSUER",),
+    ),
+    "QE identity of the other": (
+        replace(
+            intel().collateral(),
+            qe_identity=SECOND_VENDOR.collateral().qe_identity,
+            qe_identity_issuer_chain=SECOND_VENDOR.signer.pem + SECOND_VENDOR.root.pem,
+        ),
+        ("COLLATERAL_CHAIN",),
+    ),
+    "a PCK list of the other": (
+        replace(intel().collateral(), pck_crl_issuer_chain=SECOND_VENDOR.ca("platform").pem + SECOND_VENDOR.root.pem),
+        ("COLLATERAL_CHAIN",),
+    ),
+    "a root list of the other": (replace(intel().collateral(), root_ca_crl=_by_second("root")), ("CRL_SIGNATURE",)),
+}
+
+
+@pytest.mark.parametrize("case", MIXED)
+def test_what_one_root_says_of_what_another_issued_is_nothing(case: str) -> None:
+    given, checks = MIXED[case]
+    assert judge(QUOTE, anchors=_both()).claims.tdx is not None
+    with refused(*checks):
+        judge(QUOTE, given, anchors=_both())
+
+
+def test_a_list_is_of_this_ca_by_name_and_by_key() -> None:
+    chain = authenticate_pck(platform().chain, Bench(intel().anchors))
+    found = authenticate_collateral(collateral(), Bench(intel().anchors))
+    assert found.pck_crl is not None
+    assert {f.outcome for f in check_not_revoked(chain, found, required=True)} == {Outcome.PASSED}
+    for other in (replace(found.pck_crl, issuer=b"other"), replace(found.pck_crl, issuer_spki=b"other")):
+        with refused("CRL_ISSUER"):
+            check_not_revoked(chain, replace(found, pck_crl=other), required=True)
+
+
+def test_t11_the_pinned_key_under_another_name_is_no_root() -> None:
+    vendor = intel().but("root", subject="Intel SGX Other CA", issuer="Intel SGX Other CA")
+    for role in ("platform", "signer"):
+        vendor = vendor.but(role, issuer="Intel SGX Other CA")
+    with refused("PCK_ROOT_NOT_PINNED"):
+        judge(
+            vendor.platform().quote(DATA), vendor.collateral(root_ca_crl=intel().crl("root", name="Intel SGX Other CA"))
+        )
+
+
+def test_what_was_kept_under_a_root_that_is_no_longer_pinned() -> None:
+    """Neither the chain nor the documents are taken for verified: each is refused by itself."""
+    kept = judge(QUOTE).kept
+    anchors = _other_anchors()
+    common: dict[str, Any] = {"now": NOW, "revocation_required": True}
+    with pytest.raises(AttestError) as caught:
+        verify_quote(QUOTE, [collateral()], anchors, chains=kept.pck_chains, kept=kept.tdx, **common)
+    assert (caught.value.check, caught.value.path) == ("PCK_ROOT_NOT_PINNED", "root")
+    vendor = SECOND_VENDOR
+    quote, own = vendor.platform().quote(DATA), collateral()
+    with pytest.raises(AttestError) as caught:
+        verify_quote(quote, [own], replace(_both(), intel=_both().intel[1:]), kept=kept.tdx, **common)
+    assert (caught.value.check, caught.value.path) == ("PCK_ROOT_NOT_PINNED", "tcb_info_issuer_chain.root")

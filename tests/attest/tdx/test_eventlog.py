@@ -66,6 +66,11 @@ def test_every_register_is_compared(register: int) -> None:
     assert (caught.value.check, caught.value.path) == ("EVENTLOG_RTMR_MISMATCH", f"event_log.rtmr{register}")
 
 
+def _longer(header: bytes) -> bytes:
+    """The header with one byte more in its data."""
+    return header[:28] + (int.from_bytes(header[28:32], "little") + 1).to_bytes(4, "little") + header[32:] + b"\0"
+
+
 SEPARATOR = maker.event(0, 4, bytes(4))
 FORMAT: dict[str, bytes] = {
     "empty": b"",
@@ -86,6 +91,12 @@ FORMAT: dict[str, bytes] = {
     "no digest": maker.ccel(struct.pack("<IIII", 1, 4, 0, 4) + bytes(4)),
     "nine digests": maker.ccel(struct.pack("<III", 1, 4, 9) + bytes(500)),
     "a digest of an algorithm not listed": maker.ccel(struct.pack("<IIIH32sI", 1, 4, 1, 0x0B, bytes(32), 0)),
+    "a digest of SHA-256 alone, which is listed beside": maker.ccel(
+        struct.pack("<IIIH32sI", 1, 4, 1, 0x0B, bytes(32), 0),
+        head=maker.header(((maker.SHA384, 48), (0x0B, 32))),
+    ),
+    "a header for RTMR[1]": maker.ccel(head=b"\x02" + maker.header()[1:]),
+    "a byte behind the vendor's information": maker.ccel(head=_longer(maker.header())),
     "the same digest twice": maker.ccel(struct.pack("<IIIH48sH48sI", 1, 4, 2, 0x0C, bytes(48), 0x0C, bytes(48), 0)),
     "data cut short": maker.header() + SEPARATOR[:-1],
     "no end": maker.header() + SEPARATOR + b"\x01",
@@ -187,7 +198,20 @@ DSTACK: dict[str, tuple[object, str]] = {
     "RTMR[4]": ([_runtime(imr=4)], "EVENTLOG_FORMAT"),
     "RTMR[-1]": ([_runtime(imr=-1)], "EVENTLOG_FORMAT"),
     "RTMR[true]": ([_runtime(imr=True)], "EVENTLOG_FORMAT"),
-    "a type of 33 bits": ([_runtime(event_type=1 << 32)], "EVENTLOG_FORMAT"),
+    "an object": (b" [] {}", "EVENTLOG_FORMAT"),
+    "a type of 33 bits": ([_runtime(event_type=1 << 32, digest="11" * 48)], "EVENTLOG_FORMAT"),
+    "a type below nothing": ([_runtime(event_type=-1, digest="11" * 48)], "EVENTLOG_FORMAT"),
+    "a type that is a text": ([_runtime(event_type="4", digest="11" * 48)], "EVENTLOG_FORMAT"),
+    "a member twice, the same": (
+        b'[{"imr":3,"imr":3,"event_type":134217729,"event":"e","event_payload":""}]',
+        "EVENTLOG_FORMAT",
+    ),
+    "a payload that is a number": ([_runtime(event_payload=12)], "EVENTLOG_FORMAT"),
+    "a payload that is too long": ([_runtime(payload="00" * ((1 << 16) + 1))], "EVENTLOG_FORMAT"),
+    "a name of half a pair": (
+        b'[{"imr":3,"event_type":134217729,"event":"\\udfff","event_payload":""}]',
+        "EVENTLOG_FORMAT",
+    ),
     "a long name": ([_runtime("n" * 257)], "EVENTLOG_FORMAT"),
     "a name that is none": ([_runtime(event=1)], "EVENTLOG_FORMAT"),
     "a name that has no bytes": (
@@ -282,6 +306,9 @@ BAD_COMPONENTS: dict[str, list[Any]] = {
     "too many": [COMPONENT] * 1_025,
     "no object": ["kernel"],
     "no name": [COMPONENT | {"name": ""}],
+    "a name that is a number": [COMPONENT | {"name": 7}],
+    "too many digests": [COMPONENT | {"digests": [f"{each:096x}" for each in range(65)]}],
+    "digests under names": [COMPONENT | {"digests": {"11" * 48: 1}}],
     "a key more": [COMPONENT | {"optional": True}],
     "no digest": [COMPONENT | {"digests": []}],
     "a digest twice": [COMPONENT | {"digests": ["11" * 48, "11" * 48]}],

@@ -51,6 +51,13 @@ MALFORMED: dict[str, tuple[Any, str]] = {
     "grace until no day": ({"grace": [GRACE | {"until": "2026-02-30T00:00:00Z"}]}, "tdx.grace[0].until"),
     "grace with a time of one digit": ({"grace": [GRACE | {"until": "2026-12-1T00:00:00Z"}]}, "tdx.grace[0].until"),
     "grace with an advisory that is none": ({"grace": [GRACE | {"advisories": [1]}]}, "tdx.grace[0].advisories[0]"),
+    "grace with advisories that are a text": (
+        {"grace": [GRACE | {"advisories": "INTEL-SA-1"}]},
+        "tdx.grace[0].advisories",
+    ),
+    "grace with too many advisories": ({"grace": [GRACE | {"advisories": ["a"] * 257}]}, "tdx.grace[0].advisories"),
+    "grace that is no list": ({"grace": GRACE}, "tdx.grace"),
+    "too much grace": ({"grace": [GRACE] * 65}, "tdx.grace"),
     "grace with one more key": ({"grace": [GRACE | {"forever": True}]}, "tdx.grace[0].forever"),
 }
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
@@ -90,3 +97,11 @@ def test_everything_is_read() -> None:
     assert profile.grace[0].until == datetime(2026, 12, 1, tzinfo=UTC)
     assert profile.grace[0].statuses == {TcbStatus.OutOfDate}
     assert (profile.minimum_tcb_evaluation, profile.ppids) == (19, frozenset({b"\x11" * 16}))
+
+
+def test_grace_for_a_family_that_is_allowed() -> None:
+    """And for statuses of which some are accepted anyway."""
+    profile = TdxProfile.parse(
+        {"fmspcs": ["00" * 6, GRACE["fmspc"]], "grace": [GRACE | {"statuses": ["UpToDate", "OutOfDate"]}]}
+    )
+    assert len(profile.grace) == 1
