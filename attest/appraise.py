@@ -52,7 +52,7 @@ def appraise(
         for value in references_.values
     ]
     matched = next((each.value for each in compared if not each.differences), None)
-    nearest = min(compared, key=lambda each: len(each.differences), default=None) if matched is None else None
+    nearest = min(compared, key=_distance, default=None) if matched is None else None
     findings = (
         *_reference_findings(claims, len(compared), matched, nearest),
         *_init_data_findings(claims, profile),
@@ -116,6 +116,11 @@ def _init_data_findings(claims: Claims, profile: Profile) -> Iterator[Finding]:
         outcome = Outcome.PASSED if isinstance(got, str) and got in allowed else Outcome.FAILED
         expected = f"one of: {', '.join(sorted(allowed))}"
         yield _finding("POLICY_INIT_DATA", f"init_data.{key}", outcome, expected, "none" if got is None else str(got))
+
+
+def _distance(each: Nearest) -> tuple[bool, int]:
+    """A value of another platform is further than any of this one: it was never meant for this guest."""
+    return any(difference.field == "platform" for difference in each.differences), len(each.differences)
 
 
 def _reference_findings(

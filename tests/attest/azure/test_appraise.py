@@ -80,6 +80,16 @@ def test_findings(case: str) -> None:
     assert _failed(profile, value, **changed) == checks
 
 
+def test_the_nearest_value_is_one_of_the_same_platform() -> None:
+    """Though one of bare SNP differs in fewer fields."""
+    bare = {key: value for key, value in VALUE.items() if key not in {"platform", "pcrs"}} | {"name": "bare"}
+    far = VALUE | {"pcrs": dict.fromkeys(VALUE["pcrs"], "00" * 32)}
+    references = [ReferenceSet.parse({"name": "set", "values": [bare, far]})]
+    nearest = appraise(claims(), Profile.parse(PROFILE), references).nearest
+    assert nearest is not None
+    assert [difference.field for difference in nearest.differences] == ["pcr[4]", "pcr[7]", "pcr[11]"]
+
+
 @pytest.mark.parametrize("pcrs", [[4], [7], [4, 12]])
 def test_without_secure_boot_either_will_do(pcrs: list[int]) -> None:
     found = Profile.parse({"azure_snp": {"cpu": {}, "pcrs": pcrs, "secure_boot": False}})
