@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from attest.evidence import DeviceEvidence
 from clients.errors import Unavailable
 from clients.workload.devices import NONCE, Devices
+from clients.workload.devices_deadline import DEADLINE_S, Watch, all_at_once, within
 from clients.workload.devices_nscq import SwitchesUnread
 
 __all__ = ["NvmlGpus", "make_ready"]
@@ -35,12 +36,19 @@ class NvmlGpus:
     """
 
     def __init__(
-        self, nvml: Any, switches: Callable[[], Devices], *, insist: bool, told: Callable[[str], object]
+        self,
+        nvml: Any,
+        switches: Callable[[], Devices],
+        *,
+        insist: bool,
+        told: Callable[[str], object],
+        seconds: float = DEADLINE_S,
     ) -> None:
         self._nvml = nvml
         self._switches = switches
         self._insist = insist
         self._told = told
+        self._seconds = seconds
 
     def collect(self, nonce: bytes) -> tuple[DeviceEvidence, ...]:
         """Evidence over these 32 bytes.
@@ -49,18 +57,23 @@ class NvmlGpus:
         2. report and certificates of every GPU, all at once, in the order of their numbers
         3. in protected PCIe mode those of the NVSwitches
 
-        Raises Unavailable: one GPU that fails leaves a set that no profile with a count accepts.
+        Raises Unavailable: one GPU that fails leaves a set that no profile with a count accepts. What is not over in
+        time is left behind; the error names the call.
         """
         if len(nonce) != NONCE:
             raise ValueError(f"a device's nonce is {NONCE} bytes")
-        with _session(self._nvml) as call:
-            wired, unprotected = _mode(self._nvml, call)  # 1
+        watch = Watch()
+        return within(self._seconds, watch, partial(self._collect, nonce, watch))
+
+    def _collect(self, nonce: bytes, watch: Watch) -> tuple[DeviceEvidence, ...]:
+        with _session(self._nvml, watch) as call:
+            wired, unprotected = _mode(self._nvml, call, watch)  # 1
             count = 0 if unprotected else call("nvmlDeviceGetCount")
             if not count:
                 return self._none(unprotected or "the GPUs' driver shows no GPU")
-            with ThreadPoolExecutor(max_workers=count, thread_name_prefix="gpu") as pool:
-                gpus = list(pool.map(lambda index: _evidence(call, index, nonce), range(count)))  # 2
-        return (*gpus, *(self._wired(nonce) if wired else ()))
+            gpus = all_at_once([partial(_evidence, call, index, nonce) for index in range(count)])  # 2
+        with watch.over("the NVSwitches' library"):
+            return (*gpus, *(self._wired(nonce) if wired else ()))
 
     def _none(self, why: str) -> tuple[DeviceEvidence, ...]:
         if self._insist:
@@ -77,12 +90,17 @@ class NvmlGpus:
             return ()
 
 
-def make_ready(nvml: Any) -> None:
+def make_ready(nvml: Any, *, seconds: float = DEADLINE_S) -> None:
     """Lets programs use the GPUs: the driver runs nothing on them before. Raises Unavailable.
 
     For the whole machine. It is asked back, since a driver without confidential computing takes it and does nothing.
     """
-    with _session(nvml) as call:
+    watch = Watch()
+    within(seconds, watch, lambda: _make_ready(nvml, watch))
+
+
+def _make_ready(nvml: Any, watch: Watch) -> None:
+    with _session(nvml, watch) as call:
         ready = nvml.NVML_CC_ACCEPTING_CLIENT_REQUESTS_TRUE
         call("nvmlSystemSetConfComputeGpusReadyState", ready)
         state = call("nvmlSystemGetConfComputeGpusReadyState")
@@ -94,12 +112,13 @@ Call = Callable[..., Any]
 
 
 @contextmanager
-def _session(nvml: Any) -> Iterator[Call]:
+def _session(nvml: Any, watch: Watch) -> Iterator[Call]:
     """NVML in use; the value calls one of its functions by name."""
 
     def call(name: str, *arguments: Any, of: str = "") -> Any:
         try:
-            return getattr(nvml, name)(*arguments)
+            with watch.over(f"{of}{name}"):
+                return getattr(nvml, name)(*arguments)
         except nvml.NVMLError as error:
             hint = "; run as root" if error.value == nvml.NVML_ERROR_NO_PERMISSION else ""
             raise Unavailable(f"{of}{name} failed: {error}{hint}", retry_after=_AGAIN_S) from error
@@ -111,14 +130,15 @@ def _session(nvml: Any) -> Iterator[Call]:
         call("nvmlShutdown")
 
 
-def _mode(nvml: Any, call: Call) -> tuple[bool, str]:
+def _mode(nvml: Any, call: Call, watch: Watch) -> tuple[bool, str]:
     """Whether the driver is in protected PCIe mode, and why the GPUs protect nothing, or nothing.
 
     Drivers before R550 know one mode and one call. In protected PCIe mode the feature of single GPUs may be off.
     """
     settings = nvml.c_nvmlSystemConfComputeSettings_v1_t()
     try:
-        code = nvml.nvmlSystemGetConfComputeSettings(ctypes.byref(settings))
+        with watch.over("nvmlSystemGetConfComputeSettings"):
+            code = nvml.nvmlSystemGetConfComputeSettings(ctypes.byref(settings))
     except nvml.NVMLError as error:
         code = error.value
     if code == nvml.NVML_ERROR_FUNCTION_NOT_FOUND:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -232,3 +234,70 @@ def test_a_ready_state_that_could_not_be_set(
     with pytest.raises(Unavailable, match=sentence):
         make_ready(nvml)
     assert nvml.open == 0
+
+
+# --- a driver that hangs ---
+
+
+_HANGING: Mapping[str, tuple[dict[str, int], str]] = {
+    "at its start": ({"nvmlInit": 1}, "nvmlInit did not return"),
+    "asked for its mode": ({"nvmlSystemGetConfComputeSettings": 1}, "nvmlSystemGetConfComputeSettings did not return"),
+    "asked how many": ({"nvmlDeviceGetCount": 1}, "nvmlDeviceGetCount did not return"),
+    "one GPU of two": (
+        {"nvmlDeviceGetConfComputeGpuCertificate": 2}, "GPU [01]: nvmlDeviceGetConfComputeGpuCertificate did not",
+    ),
+    "both GPUs": (
+        {"nvmlDeviceGetConfComputeGpuAttestationReport": 1},
+        "GPU 0: nvmlDeviceGetConfComputeGpuAttestationReport, GPU 1: nvmlDeviceGetConfComputeGpuAttestationReport did",
+    ),
+    "at its end": ({"nvmlShutdown": 1}, "nvmlShutdown did not return"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _HANGING)
+def test_a_call_that_never_returns_is_left_behind_and_named(name: str, system: tuple[Device, ...]) -> None:
+    hangs, sentence = _HANGING[name]
+    nvml = FakeNvml(system[:2], hangs=hangs)
+    door = NvmlGpus(nvml, lambda: NscqSwitches(FakeNscq([])), insist=True, told=pytest.fail, seconds=0.3)
+    with pytest.raises(Unavailable, match=f"driver hangs: {sentence}.* within 0.3 s") as caught:
+        door.collect(NONCE)
+    assert caught.value.retry_after is None
+    nvml.released.set()
+
+
+def test_switches_that_never_answer_are_named(system: tuple[Device, ...]) -> None:
+    released = threading.Event()
+
+    def hangs() -> Any:
+        released.wait(20)
+        raise SwitchesUnread("late")
+
+    door = NvmlGpus(FakeNvml(system[:8], ppcie=True), hangs, insist=True, told=lambda _: None, seconds=0.3)
+    with pytest.raises(Unavailable, match="the NVSwitches' library did not return"):
+        door.collect(NONCE)
+    released.set()
+
+
+def test_a_ready_state_that_is_never_taken(system: tuple[Device, ...]) -> None:
+    nvml = FakeNvml(system[:2], hangs={"nvmlSystemSetConfComputeGpusReadyState": 1})
+    with pytest.raises(Unavailable, match="nvmlSystemSetConfComputeGpusReadyState did not return within"):
+        make_ready(nvml, seconds=0.3)
+    nvml.released.set()
+
+
+def test_a_process_ends_though_a_call_of_its_hangs() -> None:
+    code = """
+import time
+from clients.errors import Unavailable
+from clients.workload.devices_deadline import Watch, all_at_once, within
+watch = Watch()
+def hang():
+    with watch.over("nvmlInit"):
+        time.sleep(600)
+try:
+    within(0.1, watch, lambda: all_at_once([hang, hang]))
+except Unavailable as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "the GPUs' driver hangs: nvmlInit did not return within 0.1 s\n"

@@ -2,7 +2,8 @@
 """A GPU driver in memory: NVML's functions as nvidia-ml-py has them, over devices of the throwaway NVIDIA.
 
 Structures, constants and errors are the real module's, so that what the client reads is laid out as the driver lays it
-out. `fails` names the calls that fail, with NVML's code.
+out. `fails` names the calls that fail, with NVML's code; `hangs` those that do not return
+until `released`, from which time on that they are called.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class FakeNvml:
         behind_chain: bytes = b"",
         stays_unready: bool = False,
         together: int = 1,
+        hangs: Mapping[str, int] | None = None,
     ) -> None:
         self._gpus = gpus
         self._enabled = enabled
@@ -49,6 +51,8 @@ class FakeNvml:
         self._behind_chain = behind_chain
         self._stays_unready = stays_unready
         self._meeting = threading.Barrier(together, timeout=10)
+        self._hangs = dict(hangs or {})
+        self.released = threading.Event()
         self.ready = 0
         self.open = 0
         self.calls: list[str] = []
@@ -61,6 +65,8 @@ class FakeNvml:
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
+        if self.calls.count(name) >= self._hangs.get(name, 1 << 30):
+            self.released.wait(20)
         if name in self._fails:
             raise pynvml.NVMLError(self._fails[name])
 
@@ -74,6 +80,8 @@ class FakeNvml:
 
     def nvmlSystemGetConfComputeSettings(self, reference: Any) -> int:
         """As the real module: the code comes back, unless the driver does not have the function."""
+        if "nvmlSystemGetConfComputeSettings" in self._hangs:
+            self.released.wait(20)
         self.calls.append("nvmlSystemGetConfComputeSettings")
         if self._old:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
