@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input install --
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/run.stamp ## a simulated node gets a key from a real broker (TEE=tdx; GPUS=8; what breaks: BREAK=debug|old-tcb|replay|...)
+demo: $(VENV)/run.stamp ## a simulated node gets a key from a real broker (TEE=tdx|azure-snp|azure-tdx; GPUS=8; what breaks: BREAK=debug|old-tcb|replay|...)
 	@$(BIN)/python -m deploy.demo.run $(if $(BREAK),--break $(BREAK)) $(if $(GPUS),--gpus $(GPUS)) $(if $(TEE),--tee $(TEE))
 
 play: $(VENV)/run.stamp ## a whole simulated site, up until Ctrl-C, with ten things to try

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from deploy.demo.azure import tell_of_azure_snp, tell_of_azure_tdx
 from deploy.demo.breaks import BREAKS
 from deploy.demo.gpus import tell_of_gpus
 from deploy.demo.stage import MEMORY, DemoFailed, Ports, broker, edit, get, node, operator, say, step, ticket
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] = ()) -> int:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--break", dest="broken", default="", metavar="NAME", help="what is to be wrong")
     what.add_argument("--gpus", type=int, choices=(8,), metavar="8", help="a node with eight GPUs instead")
-    what.add_argument("--tee", default="", metavar="NAME", help="the story in another TEE: snp or tdx")
+    what.add_argument(
+        "--tee", default="", metavar="NAME", help="the story in another TEE: snp, tdx, azure-snp or azure-tdx"
+    )
     parsed = parser.parse_args(arguments)
     broken = parsed.broken
     if broken and broken not in BREAKS:
@@ -94,7 +97,12 @@ def _refuse(directory: Path, ports: Ports) -> None:
         raise DemoFailed("the explanation does not name the measurement")
 
 
-TEES: Mapping[str, Callable[[Path], None]] = {"snp": tell, "tdx": tell_of_tdx}
+TEES: Mapping[str, Callable[[Path], None]] = {
+    "snp": tell,
+    "tdx": tell_of_tdx,
+    "azure-snp": tell_of_azure_snp,
+    "azure-tdx": tell_of_azure_tdx,
+}
 
 
 def _audit(directory: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_td_boots_and_what_it_must_not_be_is_refused(capsys: pytest.CaptureFix
 
 def test_another_tee_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--tee", "sgx"]) == 2
-    assert capsys.readouterr().err == "there is no TEE=sgx; there are: snp, tdx\n"
+    assert capsys.readouterr().err == "there is no TEE=sgx; there are: snp, tdx, azure-snp, azure-tdx\n"
 
 
 @pytest.mark.parametrize("arguments", [["--tee", "tdx", "--gpus", "8"], ["--tee", "tdx", "--break", "debug"]])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,6 @@ from attest.azure.verify import hardware_of
 from attest.errors import AttestError
 from attest.evidence import AzureEvidence
 from clients.cli.main import Doors, main
-from clients.workload.imds import Imds
-from clients.workload.tee_azure import AzureGuest
-from clients.workload.tpm import Tpm
-from clients.workload.tpm_wire import TpmWire
 from kbs.model.refusal import Refused
 from kbs.release.fleet import decode_evidence
 from kbs.release.release import release
@@ -27,11 +22,11 @@ from kbs.rpc.status import reason_of
 from kbs.serve.wiring import Running
 from tests.flow.test_release import digests_of
 from tests.flow.test_tdx import failed, newest
-from tests.makers import azure, imds
+from tests.makers import azure
+from tests.makers.azure_guest import azure_guest
 from tests.makers.azure_site import PARAVISOR, AzureSite, azure_site
 from tests.makers.site import ASSET, PURPOSE, SimulatedSite
 from tests.makers.tdx_site import tdx_site
-from tests.makers.vtpm import FakeVtpm
 from tests.makers.workload import Workload, build
 
 
@@ -110,22 +105,11 @@ async def test_a_profile_that_does_not_name_it_refuses_it(site: SimulatedSite, p
         assert "POLICY_PLATFORM" in failed(running)
 
 
-@contextlib.contextmanager
-def a_guest(made: AzureSite, platform: str, **changed: Any) -> Iterator[AzureGuest]:
-    """The real door, to a vTPM in memory and a metadata service on loopback."""
-    quote = made.tdx.platform.quote if platform == "azure-tdx" else None
-    handler = imds.metadata(chain=made.site.chip.certificates, quote=quote)
-    with imds.service(handler) as service:
-        vtpm = FakeVtpm(made.on_snp(bytes(64)).hcl_report if quote is None else made.on_tdx(bytes(64)).hcl_report)
-        vtpm.pcrs = changed.get("pcrs", vtpm.pcrs)
-        yield AzureGuest(Tpm(TpmWire(vtpm)), Imds(service))
-
-
-def get(made: AzureSite, port: int, platform: str, folder: Path, *more: str, **changed: Any) -> int:
+def get(made: AzureSite, port: int, platform: str, folder: Path, *more: str, pcrs: Any = None) -> int:
     """`sealgate keys` in such a guest."""
     site = made.site
     where = ["--trust", str(site.trust), "--broker", f"127.0.0.1:{port}", "--purpose", PURPOSE, "--asset", ASSET]
-    with a_guest(made, platform, **changed) as tee:
+    with azure_guest(made, platform, pcrs) as tee:
         doors = Doors(now=dt.datetime.now(dt.UTC), simulated=True, tee=tee)
         return main(["keys", "get", *where, *(more or ("--dir", str(folder))), "--unsafe-write-keys-to-disk"], doors)
 
@@ -146,9 +130,10 @@ async def test_a_node_that_booted_something_else_gets_none(
     site: SimulatedSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = await azure_site(site)
-    other = [*azure.PCR_VALUES[:4], bytes(32), *azure.PCR_VALUES[5:]]
     async with made.tdx.serve() as (running, listeners):
-        asked = await asyncio.to_thread(lambda: get(made, listeners.workload_port, "azure-snp", tmp_path, pcrs=other))
+        asked = await asyncio.to_thread(
+            lambda: get(made, listeners.workload_port, "azure-snp", tmp_path, pcrs={4: bytes(32)})
+        )
         assert "REFERENCE_VALUE" in failed(running)
     assert asked == 3
     assert "ACCESS_DENIED" in capsys.readouterr().err
@@ -159,7 +144,7 @@ async def test_a_lease_is_renewed_under_the_same_paravisor(site: SimulatedSite, 
 
     def renew(port: int) -> int:
         where = ["--trust", str(site.trust), "--broker", f"127.0.0.1:{port}", "--lease", str(lease)]
-        with a_guest(made, "azure-snp") as tee:
+        with azure_guest(made, "azure-snp") as tee:
             return main(["keys", "renew", *where], Doors(now=dt.datetime.now(dt.UTC), simulated=True, tee=tee))
 
     async with made.tdx.serve() as (_, listeners):
