@@ -165,10 +165,14 @@ async def _judge_devices(
 
 
 def _requires_manifests(ask: Ask, broker: Broker) -> bool:
-    """Whether a profile of what is asked for refuses devices without manifests; others have none fetched."""
+    """Whether a profile of what is asked for refuses devices without manifests; others have none fetched.
+
+    A name that is no asset's counts as one that does: whether it is there must not show in what is fetched for it.
+    """
     snapshot = broker.catalogue.current()
-    assets = (snapshot.assets[name] for name in ask.names if name in snapshot.assets)
-    profiles = (snapshot.profiles.get(asset.profile) for asset in assets)
+    if any(name not in snapshot.assets for name in ask.names):
+        return True
+    profiles = (snapshot.profiles.get(snapshot.assets[name].profile) for name in ask.names)
     return any(
         gpu is not None and not gpu.allow_missing_rim for gpu in (p.profile.gpu for p in profiles if p is not None)
     )

@@ -163,13 +163,10 @@ async def _answer(case: Case, unit: Unit, outcome: Outcome, started: int, broker
 async def _repeat(ask: Ask, authentic: Authentic, stored: Stored, broker: Broker, now: int) -> Answer:
     """A used challenge, evidence verified again: the stored reply, unless it is another's or is no longer allowed."""
     if stored.bound != authentic.bound:
-        raise Refused(
-            "CHALLENGE_REUSED",
-            check="CHALLENGE_REUSED",
-            expected="a fresh challenge",
-            got="one used for another request",
-        )
+        raise _reused("one used for another request")
     answer = _reply(stored.reply, stored.place, broker)
+    if ask.rehearsal != (answer.grant.lease is None):  # which of the two it is, is no part of the evidence
+        raise _reused("one used for a release" if ask.rehearsal else "one used for a rehearsal")
     given = broker.leases.lease(answer.grant.lease.lease_id) if answer.grant.lease else None
     if given is not None and given.ended:
         raise Refused(given.reason)
@@ -177,6 +174,10 @@ async def _repeat(ask: Ask, authentic: Authentic, stored: Stored, broker: Broker
     if not case.judgement.decision.allowed:
         raise Refused(case.judgement.decision.reason)
     return answer
+
+
+def _reused(got: str) -> Refused:
+    return Refused("CHALLENGE_REUSED", check="CHALLENGE_REUSED", expected="a fresh challenge", got=got)
 
 
 def _reply(stored: bytes, place: Place, broker: Broker) -> Answer:

@@ -27,7 +27,7 @@ from tests.makers.kds import FakeKds
 from tests.makers.node import Change, node_ask
 from tests.makers.nvidia import Device
 from tests.makers.nvidia_http import FakeNvidia
-from tests.makers.site import SimulatedSite, make_site
+from tests.makers.site import ASSET, SimulatedSite, make_site
 from tests.makers.vendor_http import Answer, VendorServer
 
 _TWO = {"count": 2}
@@ -121,6 +121,22 @@ async def test_a_rim_service_that_is_down_decides_nothing_where_manifests_are_re
             with pytest.raises(Unavailable, match="COLLATERAL_UNAVAILABLE"):
                 await _release(running, site, devices)
             assert running.reader.head().size == before
+
+
+async def test_a_name_that_is_no_assets_shows_in_nothing_that_is_fetched(tmp_path: Path) -> None:
+    """While NVIDIA cannot be reached, an asset that asks for manifests and one that is not there are answered alike."""
+    site, devices, nvidia = await _site(tmp_path, "GH100")
+    kds = FakeKds(site.vendor, site.chip)
+    async with VendorServer(kds) as amd, VendorServer(nvidia, post=nvidia.post) as server:
+        server.fault = lambda path: Answer(status=500) if "/rim/" in path else None
+        async with _broker(site, _section(amd, server)) as (running, _):
+            asked = []
+            for names in ((ASSET,), ("tenants/acme/assets/none",), (ASSET, "tenants/acme/assets/none")):
+                before = sum(count for path, count in server.asked.items() if "/rim/" in path)
+                with pytest.raises(Unavailable, match="COLLATERAL_UNAVAILABLE"):
+                    await _release(running, site, devices, names=names)
+                asked.append(sum(count for path, count in server.asked.items() if "/rim/" in path) > before)
+            assert asked[0] == asked[1] == asked[2]
 
 
 async def test_where_none_is_required_a_rim_service_that_is_down_stops_nobody(tmp_path: Path) -> None:
