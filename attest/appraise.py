@@ -56,19 +56,21 @@ def appraise(
     findings = (
         *_reference_findings(claims, len(compared), matched, nearest),
         *_init_data_findings(claims, profile),
-        *_platform_findings(claims, profile, matched),
+        *_platform_findings(claims, profile, matched, now),
         *age_findings(claims.issued, profile.collateral_age(claims.platform), now, "collateral"),
         *_device_findings(claims, profile, now),
     )
     return Appraisal(findings=findings, matched=matched, nearest=nearest)
 
 
-def _platform_findings(claims: Claims, profile: Profile, matched: ReferenceValue | None) -> tuple[Finding, ...]:
+def _platform_findings(
+    claims: Claims, profile: Profile, matched: ReferenceValue | None, now: datetime | None
+) -> tuple[Finding, ...]:
     """What the profile says of this kind of TEE; if it says nothing of it, that is the finding."""
     if claims.paravisor is not None:
-        found = _paravisor_findings(claims, claims.paravisor, profile, matched)
+        found = _paravisor_findings(claims, claims.paravisor, profile, matched, now)
     elif claims.snp is not None and profile.snp is not None:
-        found = appraise_snp(claims.snp, profile.snp)
+        found = appraise_snp(claims.snp, profile.snp, now=now)
     elif claims.tdx is not None and profile.tdx is not None:
         found = appraise_tdx(claims.tdx, profile.tdx)
     else:
@@ -90,14 +92,18 @@ def _device_findings(claims: Claims, profile: Profile, now: datetime | None) -> 
 
 
 def _paravisor_findings(
-    claims: Claims, paravisor: ParavisorClaims, profile: Profile, matched: ReferenceValue | None
+    claims: Claims,
+    paravisor: ParavisorClaims,
+    profile: Profile,
+    matched: ReferenceValue | None,
+    now: datetime | None,
 ) -> tuple[Finding, ...]:
     """The hardware's own findings, and the paravisor's; none where the profile does not name this platform."""
     pinned = frozenset(number for number, _ in matched.pcrs) if matched is not None else frozenset()
     if claims.snp is not None and profile.azure_snp is not None:
         asked = profile.azure_snp
         return (
-            *appraise_snp(claims.snp, asked.cpu),
+            *appraise_snp(claims.snp, asked.cpu, now=now),
             *appraise_paravisor(paravisor, asked.pcrs, pinned, secure_boot=asked.secure_boot),
         )
     if claims.tdx is not None and profile.azure_tdx is not None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime
 
 from attest.finding import Finding, Outcome
+from attest.grace import by_grace
 from attest.snp.claims import SigningKey, SnpClaims, Tcb
-from attest.snp.profile import PLATFORM_BITS, RESTRICTIONS, SnpProfile
+from attest.snp.profile import PLATFORM_BITS, RESTRICTIONS, SnpGrace, SnpProfile
 from attest.snp.tcb import LAYOUT, shortfalls
 
 __all__ = ["appraise_snp"]
@@ -22,9 +24,10 @@ _NO_MIGRATION_AGENT = b"\xff" * 32
 Rule = Callable[[SnpClaims, SnpProfile], Iterator[Finding]]
 
 
-def appraise_snp(claims: SnpClaims, profile: SnpProfile) -> tuple[Finding, ...]:
-    """Every finding of `profile` about `claims`."""
-    return tuple(finding for rule in _RULES for finding in rule(claims, profile))
+def appraise_snp(claims: SnpClaims, profile: SnpProfile, *, now: datetime | None = None) -> tuple[Finding, ...]:
+    """Every finding of `profile` about `claims`; without `now` no dated exception counts."""
+    named = tuple(finding for rule in _RULES for finding in rule(claims, profile))
+    return (*named, *_tcb(claims, profile, now), *_firmware(claims, profile))
 
 
 def _judged(check: str, path: str, fine: bool, expected: object, got: object) -> Finding:
@@ -121,10 +124,19 @@ def _identity(claims: SnpClaims, profile: SnpProfile) -> Iterator[Finding]:
     yield _listed("POLICY_CSP_ID", "certificates.vlek.csp_id", profile.csp_ids, claims.csp_id or "none in a VCEK")
 
 
-def _tcb(claims: SnpClaims, profile: SnpProfile) -> Iterator[Finding]:
+def _tcb(claims: SnpClaims, profile: SnpProfile, now: datetime | None) -> Iterator[Finding]:
     """Component by component. The host can set REPORTED below COMMITTED, hence both have to reach the minimum."""
     for name, tcb in (("reported_tcb", claims.reported_tcb), ("committed_tcb", claims.committed_tcb)):
-        yield _least_tcb(name, tcb, profile.minimum_tcb, claims.product)
+        excuse = next((g for g in profile.grace if _excuses(g, tcb, profile, claims.product, now)), None)
+        yield _least_tcb(name, tcb, profile.minimum_tcb, claims.product, excuse)
+        if excuse is not None:
+            yield by_grace(
+                f"report.{name}",
+                owner=excuse.owner,
+                until=excuse.until,
+                advisories=excuse.advisories,
+                got=_shown(tcb),
+            )
     yield _least_tcb("launch_tcb", claims.launch_tcb, profile.minimum_launch_tcb, claims.product)
     steps = (
         ("reported_tcb", claims.reported_tcb),
@@ -144,7 +156,21 @@ def _tcb(claims: SnpClaims, profile: SnpProfile) -> Iterator[Finding]:
         yield _judged(check, path, fine, expected, f"{_shown(claims.current_tcb)}, firmware {claims.current_firmware}")
 
 
-def _least_tcb(name: str, tcb: Tcb, minimum: Mapping[str, Mapping[str, int]], product: str) -> Finding:
+def _excuses(grace: SnpGrace, tcb: Tcb, profile: SnpProfile, product: str, now: datetime | None) -> bool:
+    """Whether it is needed, and every part of it fits; at its date it is over."""
+    least = profile.minimum_tcb.get(product, {})
+    return (
+        grace.product == product
+        and now is not None
+        and now < grace.until
+        and bool(shortfalls(tcb, least))
+        and not shortfalls(tcb, {**least, **grace.level})
+    )
+
+
+def _least_tcb(
+    name: str, tcb: Tcb, minimum: Mapping[str, Mapping[str, int]], product: str, excuse: SnpGrace | None = None
+) -> Finding:
     path = f"report.{name}"
     if not minimum:
         return _skipped("TCB_BELOW_MIN", path, _shown(tcb))
@@ -152,7 +178,11 @@ def _least_tcb(name: str, tcb: Tcb, minimum: Mapping[str, Mapping[str, int]], pr
     if least is None:
         return _judged("TCB_BELOW_MIN", path, False, f"a minimum for {product}", "none in the profile")
     expected = ", ".join(f"{part} at least {least[part]}" for part in LAYOUT[product].names if part in least)
-    return _judged("TCB_BELOW_MIN", path, not shortfalls(tcb, least), expected or "any", _shown(tcb))
+    if excuse is not None:
+        lower = ", ".join(f"{part} at least {value}" for part, value in excuse.level.items())
+        expected += f", or by grace of {excuse.owner} until {excuse.until.isoformat()} {lower}"
+    fine = excuse is not None or not shortfalls(tcb, least)
+    return _judged("TCB_BELOW_MIN", path, fine, expected or "any", _shown(tcb))
 
 
 def _shown(tcb: Tcb) -> str:
@@ -179,4 +209,4 @@ def _firmware(claims: SnpClaims, profile: SnpProfile) -> Iterator[Finding]:
         yield _judged(check, path, fine, f"all of {required:#x}", got) if required else _skipped(check, path, got)
 
 
-_RULES: tuple[Rule, ...] = (_host_cannot_look, _report, _guest_policy, _platform, _identity, _tcb, _firmware)
+_RULES: tuple[Rule, ...] = (_host_cannot_look, _report, _guest_policy, _platform, _identity)

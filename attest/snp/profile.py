@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from attest.age import HOURS
 from attest.document import Read, flag, hexadecimal, malformed, members, numbers, one_of, set_of, text, whole
 from attest.errors import Malformed
+from attest.grace import LEAVE, read_graces
 from attest.snp.claims import Firmware, SigningKey
 from attest.snp.report import VERSIONS
 from attest.snp.tcb import LAYOUT
 
-__all__ = ["FLOORS", "PLATFORM_BITS", "RESTRICTIONS", "SnpProfile"]
+__all__ = ["FLOORS", "PLATFORM_BITS", "RESTRICTIONS", "SnpGrace", "SnpProfile"]
 
 # AMD-SB-3019 (CVE-2024-56161): below these security patch levels microcode that AMD did not sign may run. By product.
 FLOORS: Mapping[str, Mapping[str, int]] = {"Milan": {"snp": 0x18}, "Genoa": {"snp": 0x17}, "Turin": {}}
@@ -35,6 +37,21 @@ PLATFORM_BITS: Mapping[str, str] = {
     "sev_tio_en": "PLATFORM_SEV_TIO",
 }
 Minimum = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnpGrace:
+    """A dated exception: until then, platforms of this product need reach no more than `level` where it names less.
+
+    Components that `level` does not name have to reach the profile's minimum as ever. AMD signs no advisories into a
+    TCB: those that are named here are what `owner` answers for.
+    """
+
+    product: str
+    level: Mapping[str, int]
+    advisories: frozenset[str]
+    owner: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +72,7 @@ class SnpProfile:
     require_platform: frozenset[str] = frozenset()
     minimum_tcb: Minimum = field(default_factory=lambda: FLOORS)
     minimum_launch_tcb: Minimum = field(default_factory=dict)
+    grace: tuple[SnpGrace, ...] = ()
     minimum_firmware: Firmware | None = None
     mitigations: int = 0
     launch_mitigations: int = 0
@@ -83,6 +101,8 @@ def _check_consistent(profile: SnpProfile, document: Any, path: str) -> None:
         if key in document and named != profile.products:
             expected = f"one for each of {', '.join(sorted(profile.products))}"
             raise Malformed("PROFILE_CONTRADICTION", f"{path}.{key}", expected=expected, got=", ".join(sorted(named)))
+    for number, grace in enumerate(profile.grace):
+        _check_grace(grace, profile, f"{path}.grace[{number}]")
     for key, kind in (("chip_ids", SigningKey.VCEK), ("csp_ids", SigningKey.VLEK)):
         if key in document and profile.signing_keys != {kind}:
             expected = f'signing_keys ["{kind.name.lower()}"] beside it'
@@ -95,6 +115,29 @@ def _check_consistent(profile: SnpProfile, document: Any, path: str) -> None:
     ):
         expected, least = "5, since mitigation vectors are required", profile.minimum_report_version
         raise Malformed("PROFILE_CONTRADICTION", f"{path}.minimum_report_version", expected=expected, got=least)
+
+
+def _check_grace(grace: SnpGrace, profile: SnpProfile, path: str) -> None:
+    """An exception is about a product that is let in, and lowers something."""
+    if grace.product not in profile.products:
+        expected = "one of products: " + ", ".join(sorted(profile.products))
+        raise Malformed("PROFILE_CONTRADICTION", f"{path}.product", expected=expected, got=grace.product)
+    least = profile.minimum_tcb.get(grace.product, {})
+    fine = grace.level and all(value < least.get(name, 0) for name, value in grace.level.items())
+    if not fine:
+        expected = "components that are below minimum_tcb: " + ", ".join(f"{n} {v}" for n, v in least.items())
+        got = ", ".join(f"{name} {value}" for name, value in grace.level.items()) or "none"
+        raise Malformed("PROFILE_CONTRADICTION", f"{path}.level", expected=expected, got=got)
+    if not grace.advisories:
+        raise Malformed("PROFILE_CONTRADICTION", f"{path}.advisories", expected="at least one", got="none")
+
+
+def _grace(value: Any, path: str) -> tuple[SnpGrace, ...]:
+    found = []
+    for number, named in enumerate(read_graces(value, path, _GRACE)):
+        level = _components(named["product"], named["level"], f"{path}[{number}].level")
+        found.append(SnpGrace(**{**named, "level": level}))
+    return tuple(found)
 
 
 def _bits(value: Any, path: str) -> int:
@@ -126,7 +169,9 @@ def _components(product: str, value: Any, path: str) -> Mapping[str, int]:
 
 
 _product = one_of({name.lower(): name for name in LAYOUT})  # canonical JSON has keys in lower case only
+_GRACE: Mapping[str, Read] = {"product": _product, "level": lambda value, _path: value, **LEAVE}
 _READERS: Mapping[str, Read] = {
+    "grace": _grace,
     "minimum_report_version": whole(VERSIONS[0], VERSIONS[-1]),
     "products": set_of(_product),
     "signing_keys": set_of(one_of({key.name.lower(): key for key in SigningKey})),

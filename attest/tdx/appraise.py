@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from attest.finding import Finding, Outcome
+from attest.grace import by_grace
 from attest.tdx.claims import SgxClaims, TcbStatus, TcbVerdict, TdxClaims
 from attest.tdx.profile import XFAM_ALLOWED, Grace, TdxProfile
 
@@ -130,6 +131,14 @@ def _tcb(claims: TdxClaims, profile: TdxProfile) -> Iterator[Finding]:
     if excuse is not None:
         expected += f", or by grace of {excuse.owner} until {excuse.until.isoformat()} {verdict.status.name}"
     yield _judged(check, "tcb.status", accepted or excuse is not None, expected, _shown(verdict))
+    if excuse is not None:
+        yield by_grace(
+            "tcb.status",
+            owner=excuse.owner,
+            until=excuse.until,
+            advisories=excuse.advisories,
+            got=_shown(verdict),
+        )
 
 
 def _excuses(grace: Grace, claims: TdxClaims) -> bool:

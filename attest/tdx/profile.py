@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from attest.age import HOURS
-from attest.document import Read, flag, hexadecimal, malformed, members, one_of, set_of, text, whole
+from attest.document import Read, flag, hexadecimal, members, one_of, set_of, whole
 from attest.errors import Malformed
+from attest.grace import LEAVE, TIME, read_graces
 from attest.tdx.claims import TcbStatus
 
 __all__ = ["ALLOWABLE_ATTRIBUTES", "XFAM_ALLOWED", "Grace", "TdxProfile"]
@@ -22,8 +23,6 @@ __all__ = ["ALLOWABLE_ATTRIBUTES", "XFAM_ALLOWED", "Grace", "TdxProfile"]
 # Features that Intel TDX lets a guest have. Protection keys, Key Locker and LASS only harden it.
 ALLOWABLE_ATTRIBUTES = frozenset({"icssd", "kl", "lass", "perfmon", "pks", "tpa"})
 XFAM_ALLOWED = 0x6DBE7
-_MAX_GRACE = 64
-_ADVISORIES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,34 +84,8 @@ class TdxProfile:
         return profile
 
 
-def _time(value: Any, path: str) -> datetime:
-    """A time of UTC as Intel writes them: 2026-05-01T12:00:00Z."""
-    try:
-        found = datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except (TypeError, ValueError) as error:
-        raise malformed(path, "a time such as 2026-05-01T12:00:00Z", repr(value)) from error
-    if found.strftime("%Y-%m-%dT%H:%M:%SZ") != value:
-        raise malformed(path, "a time such as 2026-05-01T12:00:00Z", repr(value))
-    return found
-
-
-def _advisories(value: Any, path: str) -> frozenset[str]:
-    if not isinstance(value, list) or len(value) > _ADVISORIES:
-        raise malformed(path, f"a list of at most {_ADVISORIES}", repr(value))
-    return frozenset(text(each, f"{path}[{number}]") for number, each in enumerate(value))
-
-
 def _grace(value: Any, path: str) -> tuple[Grace, ...]:
-    if not isinstance(value, list) or not value or len(value) > _MAX_GRACE:
-        raise malformed(path, f"a list, not empty, of at most {_MAX_GRACE}", repr(value))
-    return tuple(_one_grace(each, f"{path}[{number}]") for number, each in enumerate(value))
-
-
-def _one_grace(value: Any, path: str) -> Grace:
-    found = members(value, _GRACE, path)
-    if missing := _GRACE.keys() - found.keys():
-        raise malformed(path, f"all of {', '.join(_GRACE)}", f"no {', '.join(sorted(missing))}")
-    return Grace(**found)
+    return tuple(Grace(**members) for members in read_graces(value, path, _GRACE))
 
 
 # What is revoked is refused for ever: neither a status that can be accepted nor one that can be excused.
@@ -120,10 +93,8 @@ _STATUSES = set_of(one_of({status.name: status for status in TcbStatus if status
 _GRACE: Mapping[str, Read] = {
     "fmspc": hexadecimal(6),
     "statuses": _STATUSES,
-    "level": _time,
-    "advisories": _advisories,
-    "owner": text,
-    "until": _time,
+    "level": TIME,
+    **LEAVE,
 }
 _DIGESTS = set_of(hexadecimal(48))
 _READERS: Mapping[str, Read] = {

@@ -6,19 +6,20 @@ for: where it came from says nothing. Each function returns the moment after whi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from attest.anchors import Anchors
 from attest.errors import Malformed, NotAuthentic
 from attest.path import Link, check_valid, link_of
 from attest.tdx.chain import CAS, Bench
+from attest.tdx.recoveries import Recoveries, read_recoveries
 from attest.tdx.signed import read_signed
 from attest.tdx.tcb_info import EnclaveIdentity, TcbInfo, read_identity, read_tcb_info
 from attest.x509 import Certificate, load_revocation_list
 
-__all__ = ["Checked", "check_pck_crl", "check_qe_identity", "check_root_crl", "check_tcb_info"]
+__all__ = ["Checked", "check_pck_crl", "check_qe_identity", "check_recoveries", "check_root_crl", "check_tcb_info"]
 
 _SIGNER = "Intel SGX TCB Signing"
 _DOCUMENT = ("COLLATERAL_NOT_YET_VALID", "COLLATERAL_EXPIRED")
@@ -28,10 +29,14 @@ _QE = {"TDX": "TD_QE", "SGX": "QE"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A piece that is authentic and current. `evaluation` is its tcbEvaluationDataNumber; 0 for a list."""
+    """A piece that is authentic and current. `evaluation` is its tcbEvaluationDataNumber; 0 for a list.
+
+    `events` are those of TCB recoveries, by their number, where the piece tells of them.
+    """
 
     expires: datetime
     evaluation: int = 0
+    events: Mapping[int, datetime] = field(default_factory=dict)
 
 
 def check_tcb_info(body: bytes, chain: bytes, anchors: Anchors, *, tee: str, fmspc: bytes, now: datetime) -> Checked:
@@ -58,6 +63,17 @@ def check_qe_identity(body: bytes, chain: bytes, anchors: Anchors, *, tee: str, 
     if identity.identifier != _QE[tee]:
         raise NotAuthentic("QEID_MISMATCH", "qe_identity.id", expected=_QE[tee], got=identity.identifier)
     return _current(identity, links, "qe_identity", now)
+
+
+def check_recoveries(body: bytes, chain: bytes, anchors: Anchors, *, tee: str, now: datetime) -> Checked:
+    """The body of `/{sgx,tdx}/certification/v4/tcbevaluationdatanumbers`; raises as above, with EVALUATIONS_*."""
+    signer, links = _issuers(chain, (_SIGNER,), "evaluations_issuer_chain", anchors)
+    signed = read_signed(body, "tcbEvaluationDataNumbers", check="EVALUATIONS_FORMAT", path="evaluations")
+    signed.check(signer, check="EVALUATIONS_SIGNATURE", path="evaluations")
+    found = read_recoveries(signed.members)
+    if found.tee != tee:
+        raise NotAuthentic("EVALUATIONS_MISMATCH", "evaluations.id", expected=tee, got=found.tee)
+    return replace(_current(found, links, "evaluations", now), events=found.events)
 
 
 def check_pck_crl(data: bytes, chain: bytes, anchors: Anchors, *, ca: str, now: datetime) -> Checked:
@@ -94,7 +110,9 @@ def _issuers(pem: bytes, names: Sequence[str], path: str, anchors: Anchors) -> t
     return chain[0], tuple(link_of(c, place) for c, place in zip(chain, places, strict=True))
 
 
-def _current(document: TcbInfo | EnclaveIdentity, links: Sequence[Link], path: str, now: datetime) -> Checked:
+def _current(
+    document: TcbInfo | EnclaveIdentity | Recoveries, links: Sequence[Link], path: str, now: datetime
+) -> Checked:
     check_valid(links, now)
     _check_window(_DOCUMENT, path, document.issue_date, document.next_update, now)
     expires = min(document.next_update, *(link.not_after for link in links))

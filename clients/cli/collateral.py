@@ -48,7 +48,9 @@ signature is checked here; whoever imports it verifies the pieces.""",
         "who will be refused at a date, and why",
         """Verifies and appraises every platform that the log has seen once more, as of the date, with the collateral
 and the profiles of today. Collateral that ends before the date is listed apart: it is renewed by itself where
-the vendor can be reached. The exit code is 3 if anybody will be refused.""",
+the vendor can be reached. Told apart as well: who passes by a dated exception (grace) and until when; whom a TCB
+recovery that Intel has announced will refuse when it is the standard; what is not at hand and has to be fetched or
+imported before a platform can be judged. The exit code is 3 if anybody will be refused at the date.""",
         f"""  sealgate collateral preflight --at 2026-12-01 {_WHO}
   sealgate collateral preflight --days 30 --json {_WHO}""",
     ),

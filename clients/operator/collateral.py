@@ -104,30 +104,59 @@ def bundle_text(bundle: Bundle, now: datetime) -> str:
 
 def forecast_document(answer: PreflightCollateralResponse) -> dict[str, object]:
     """For --json."""
-    fields = ("product", "asset", "check", "path", "expected", "got", "count")
     return {
         "at": answer.at.ToJsonString(),
         "platforms": answer.platforms,
         "refused": answer.refused,
-        "refusals": [{**{f: getattr(r, f) for f in fields}, "nodes": list(r.nodes)} for r in answer.refusals],
+        "refusals": [_refusal_document(refusal) for refusal in answer.refusals],
         "endings": [{"name": e.name, "good_until": e.good_until.ToJsonString()} for e in answer.endings],
+        "graces": [
+            {**{f: getattr(g, f) for f in ("product", "asset", "path", "leave", "count")}, "nodes": list(g.nodes)}
+            for g in answer.graces
+        ],
+        "changes": [
+            {
+                **{f: getattr(c, f) for f in ("family", "evaluation", "platforms", "refused")},
+                "event": c.event.ToJsonString() if c.HasField("event") else None,
+                "refusals": [_refusal_document(refusal) for refusal in c.refusals],
+            }
+            for c in answer.changes
+        ],
+        "missing": [_refusal_document(refusal) for refusal in answer.missing],
     }
+
+
+def _refusal_document(refusal: ForecastRefusal) -> dict[str, object]:
+    fields = ("product", "asset", "check", "path", "expected", "got", "count")
+    return {**{field: getattr(refusal, field) for field in fields}, "nodes": list(refusal.nodes)}
 
 
 def forecast_text(answer: PreflightCollateralResponse) -> str:
     """For people: the sentence that matters first, then each reason, then what must be renewed."""
     day = answer.at.ToDatetime().strftime("%Y-%m-%d")
     lines = [f"On {day}, {answer.refused} of {answer.platforms} known platforms will be refused."]
-    lines += [line for refusal in answer.refusals for line in _reason(day, refusal)]
+    lines += [line for refusal in answer.refusals for line in _reason(f"on {day}", refusal)]
+    for grace in answer.graces:
+        lines.append(f"  on {day}, {grace.count} of {grace.product} for {grace.asset} pass {grace.leave}")
+    for change in answer.changes:
+        event = f" (TCB recovery of {change.event.ToDatetime():%Y-%m-%d})" if change.HasField("event") else ""
+        lines.append(
+            f"When Intel's tcbEvaluationDataNumber {change.evaluation}{event} is the standard, "
+            f"{change.refused} of {change.platforms} known platforms of {change.family} will be refused besides."
+        )
+        lines += [line for refusal in change.refusals for line in _reason("then", refusal)]
+    if answer.missing:
+        lines.append("Cannot be judged until it is fetched or imported:")
+        lines += [f"  {m.count} of {m.product}: {m.check} at {m.path}, {m.expected}" for m in answer.missing]
     if answer.endings:
         lines.append(f"Ends by then, and has to be renewed or imported ({len(answer.endings)}):")
         lines += [f"  {e.name}  at {e.good_until.ToJsonString()}" for e in answer.endings]
     return "\n".join(lines)
 
 
-def _reason(day: str, refusal: ForecastRefusal) -> Iterator[str]:
+def _reason(when: str, refusal: ForecastRefusal) -> Iterator[str]:
     about = f" for {refusal.asset}" if refusal.asset else ""
-    yield f"  on {day}, {refusal.count} of {refusal.product}{about}: {refusal.check} at {refusal.path}"
+    yield f"  {when}, {refusal.count} of {refusal.product}{about}: {refusal.check} at {refusal.path}"
     yield f"      expected {refusal.expected}"
     yield f"      got      {refusal.got}"
 

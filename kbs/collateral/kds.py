@@ -76,12 +76,20 @@ class Kds:
                 return found
         return self._at_hand(want, now)
 
+    def foretell(self, evidence: SnpEvidence, now: int) -> None:
+        """Nothing: AMD announces no TCB before it counts; what will count is for profiles to say."""
+
     def proved(self, evidence: SnpEvidence) -> None:
         """A report was verified with what was fetched for it: its token goes back."""
         want = self._want(evidence)
         for product in want.products:
             for budget in (self._strangers, self._known):
                 budget.give_back(_vcek_name(want, product))
+
+    def beside(self, name: str) -> tuple[str, ...]:
+        """Nothing: what is published counts at once."""
+        del name
+        return ()
 
     def order_of(self, name: str, now: int) -> Order | None:
         """How the piece of that name is renewed; None for a key, which is never issued anew, or another's name."""

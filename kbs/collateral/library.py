@@ -50,7 +50,7 @@ class Order:
     `admit(answer, now)` returns the bytes to keep and the end of their validity in ms, or raises AttestError; `now` is
     in ms. `renew_ms` is the age at which it is renewed at the latest, 0 for what its vendor does not issue anew. With
     `rising`, a piece that ends before the one at hand is an old one played back. `before` may refuse, before anything
-    is sent.
+    is sent. What could not be had is not asked for again for `again_ms`, if that is more than the library's own time.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Order:
     rising: bool = False
     before: Callable[[], None] | None = None
     question: bytes | None = None
+    again_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ class Library:
             held = self._from_cache(order.name) or held  # another replica may have renewed it
             if now < held.renew_at(order):
                 return None
+        elif held is None and not at_once:
+            self._check_refused(order.name, now)
         try:
             return await self._flights.join(order.name, lambda: self._fetch(order))
         except CollateralError:
@@ -148,7 +151,7 @@ class Library:
                     "COLLATERAL_REFUSED", order.name, expected="what was asked for", got=error.check, retry_after=10.0
                 ) from error
         except CollateralError as error:
-            self._remember_refusal(order.name, error)
+            self._remember_refusal(order, error)
             _log.warning("collateral could not be had: %s", error)
             raise
 
@@ -165,10 +168,10 @@ class Library:
         self._hold(piece)
         return piece
 
-    def _remember_refusal(self, name: str, error: CollateralError) -> None:
+    def _remember_refusal(self, order: Order, error: CollateralError) -> None:
         """What a source does not have, or has wrong, is not asked for again at once."""
-        again = _ASK_AGAIN_MS.get(error.check)
-        if again is None:
+        again, name = max(_ASK_AGAIN_MS.get(error.check, 0), order.again_ms), order.name
+        if not again:
             return
         self._refused[name] = (self._clock() + again, error)
         self._refused.move_to_end(name)

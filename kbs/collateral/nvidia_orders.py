@@ -68,6 +68,11 @@ class NvidiaOrders:
                 return _end(status)
         return None
 
+    def beside(self, name: str) -> tuple[str, ...]:
+        """Nothing: what is published counts at once."""
+        del name
+        return ()
+
     def order_of(self, name: str, now: int) -> Order | None:
         """How the piece of that name is renewed; None if it is another's or gone."""
         old = self._library.look(name, now)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from attest.gpu.prove import ProvenDevice
 from kbs.collateral.errors import CollateralError
 from kbs.collateral.library import Order
-from kbs.model.collateral import Piece
+from kbs.model.collateral import Coming, Piece
 
 __all__ = ["DeviceVendor", "Publisher", "Vendor"]
 
@@ -27,6 +27,9 @@ class Publisher(Protocol):
     def check(self, name: str, data: bytes, now: int) -> int | None:
         """The end of a piece's validity, if it is what its name says; None for another's name; raises AttestError."""
 
+    def beside(self, name: str) -> tuple[str, ...]:
+        """Names of pieces that are kept beside the piece of that name, to know what is to come."""
+
     def order_of(self, name: str, now: int) -> Order | None:
         """How the piece of that name is renewed; None if it is another's or is never issued anew."""
 
@@ -39,6 +42,9 @@ class Vendor(Publisher, Protocol):
 
     async def gather(self, evidence: Any, *, report_data: bytes, now: int) -> list[Piece]:
         """All that is needed; raises AttestError and CollateralError."""
+
+    def foretell(self, evidence: Any, now: int) -> tuple[list[Piece], Coming] | None:
+        """As `at_hand`, with what is announced in the place of what it will replace, and what that is."""
 
     def proved(self, evidence: Any) -> None:
         """Evidence was verified with what was fetched for it."""

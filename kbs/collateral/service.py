@@ -20,10 +20,11 @@ from attest.verify import Kept
 from kbs.collateral.errors import CollateralError
 from kbs.collateral.library import Library, Order
 from kbs.collateral.memory import Memory
+from kbs.collateral.pcs_orders import EARLY
 from kbs.collateral.port import Cache, Chance, Clock
 from kbs.collateral.publisher import DeviceVendor, Publisher, Vendor
 from kbs.collateral.shelf import Shelf
-from kbs.model.collateral import Gathered, Piece, Used
+from kbs.model.collateral import Foretold, Gathered, Piece, Used
 from kbs.model.pieces import collateral_of
 from kbs.model.refusal import Unavailable
 
@@ -88,6 +89,18 @@ class CollateralService:
             raise Unavailable("COLLATERAL_UNAVAILABLE", retry_after=error.retry_after) from error
         return self._assemble(pieces, None)
 
+    def foretell(self, evidence: HardwareEvidence, now: int) -> Foretold | None:
+        """What the evidence will be judged by when an announced change has become the standard; None if none has."""
+        vendor = self._vendors.get(type(evidence))
+        found = None
+        if vendor is not None:
+            with contextlib.suppress(AttestError):  # told by verification
+                found = vendor.foretell(evidence, now)
+        if found is None:
+            return None
+        pieces, coming = found
+        return Foretold(gathered=self._assemble(pieces, None), coming=coming)
+
     def curable(self, evidence: HardwareEvidence, failure: AttestError) -> bool:
         """Whether collateral could cure what verification of the CPU's evidence failed with."""
         vendor = self._vendors.get(type(evidence))
@@ -130,7 +143,9 @@ class CollateralService:
         """
         changed = []
         prefixes = [prefix for vendor in self._publishers for prefix in vendor.renewed]
-        for name in (name for prefix in prefixes for name in self._cache.names(prefix)):
+        known = [name for prefix in prefixes for name in self._cache.names(prefix)]
+        beside = [more for vendor in self._publishers for name in known for more in vendor.beside(name)]
+        for name in dict.fromkeys((*known, *beside)):
             order = self._order_of(name, now)
             if order is None:
                 continue
@@ -147,8 +162,8 @@ class CollateralService:
         return self._library.generation
 
     def ends(self) -> list[tuple[str, int]]:
-        """Every piece that is cached, by name, with the end of its validity (ms)."""
-        return self._cache.ends()
+        """Every cached piece that something is judged by, by name, with the end of its validity (ms)."""
+        return [(name, until) for name, until in self._cache.ends() if not name.startswith(EARLY)]
 
     def pieces(self, now: int) -> list[Piece]:
         """Every piece of the cache that is valid at `now`, by name."""

@@ -65,6 +65,9 @@ class Shelf:
         del now
         return self._memory.recall(evidence) or Gathered(collateral=self.collateral, kept=self._memory.shared())
 
+    def foretell(self, evidence: HardwareEvidence, now: int) -> None:
+        """Nothing is known of what is to come."""
+
     async def gather(
         self, evidence: HardwareEvidence, failure: AttestError, *, report_data: bytes, now: int
     ) -> Gathered | None:

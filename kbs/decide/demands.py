@@ -52,6 +52,13 @@ def _floor(profile: Profile) -> str:
         for component, least in floor.items()
         if asked.minimum_tcb.get(product, {}).get(component, 0) < least
     ]
+    below += [
+        f"{grace.product} {component} {value} by grace, the least is {FLOORS[grace.product][component]}"
+        for asked in _snp(profile)
+        for grace in asked.grace
+        for component, value in grace.level.items()
+        if value < FLOORS[grace.product].get(component, 0)
+    ]
     return "; ".join(below)
 
 
@@ -94,7 +101,7 @@ def _devices(profile: Profile) -> str:
 
 
 DEMANDS: tuple[Demand, ...] = (
-    Demand(tier=1, name="TCB_FLOOR", asks="an SNP minimum_tcb not below AMD-SB-3019", check=_floor),
+    Demand(tier=1, name="TCB_FLOOR", asks="neither an SNP minimum_tcb nor a grace below AMD-SB-3019", check=_floor),
     Demand(tier=1, name="VMPL", asks="SNP VMPL 0", check=_vmpl),
     Demand(tier=2, name="TCB_STATED", asks="an SNP minimum_tcb for each product", check=_tcb_stated),
     Demand(tier=2, name="TCB_UP_TO_DATE", asks="TDX accepted_tcb UpToDate alone, or a dated grace", check=_up_to_date),

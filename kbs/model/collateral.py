@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from typing import Any
 
+from attest.errors import Malformed
 from attest.evidence import Collateral, TdxCollateral
-from attest.tlog.entry import canonical
+from attest.tlog.entry import canonical, parse_canonical
 from attest.verify import Kept
 
-__all__ = ["Gathered", "Piece", "Used", "describe"]
+__all__ = ["Coming", "Foretold", "Gathered", "Piece", "Used", "describe", "read_described"]
 
 _MAX_DOCUMENT = 1 << 20
+_VERSION = "sealgate.collateral/1"
+_GROUPS = frozenset({"certificates", "crls", "ocsp", "rims", "tdx"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,27 @@ class Gathered:
     until: int = 1 << 62
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Coming:
+    """A change that a vendor has announced: for whom, its number, and the day of the event behind it.
+
+    `family` is a TEE and an FMSPC, `evaluation` Intel's tcbEvaluationDataNumber, `event` the tcbRecoveryEventDate in
+    ms, 0 where Intel's list does not name it.
+    """
+
+    family: str
+    evaluation: int
+    event: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foretold:
+    """What evidence will be judged by after a change. Never for a decision."""
+
+    gathered: Gathered
+    coming: Coming
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
     """What a verification rested on. `digest` is the entry's `collateral_digest`.
@@ -77,10 +102,35 @@ def describe(
     families = [{part: getattr(each, part) for part in _TDX_PARTS} for each in tdx]
     if families:
         named["tdx"] = [{part: _digest(data) for part, data in family.items()} for family in families]
-    document = canonical({"v": "sealgate.collateral/1", **named}, limit=_MAX_DOCUMENT)
+    document = canonical({"v": _VERSION, **named}, limit=_MAX_DOCUMENT)
     pieces = [piece for group in groups.values() for piece in group]
     pieces += [data for family in families for data in family.values()]
     return Used(digest=hashlib.sha256(document).digest(), blobs=(document, *dict.fromkeys(pieces)))
+
+
+def read_described(document: bytes, blob: Callable[[bytes], bytes | None]) -> Collateral:
+    """The collateral that a document of `describe` names, each piece from `blob` by its SHA-256.
+
+    With it and the evidence, a past decision is made again. Raises Malformed COLLATERAL_DOCUMENT for what is no such
+    document, or names what is not there or is something else.
+    """
+    named: Any = parse_canonical(document, limit=_MAX_DOCUMENT)
+    if named.pop("v", None) != _VERSION or not named.keys() <= _GROUPS:
+        raise _no_document("v", f"{_VERSION}, with {', '.join(sorted(_GROUPS))}", ", ".join(named))
+
+    def piece(digest: object) -> bytes:
+        found = blob(bytes.fromhex(digest)) if isinstance(digest, str) else None
+        if found is None or _digest(found) != digest:
+            raise _no_document("pieces", str(digest), "not there" if found is None else _digest(found))
+        return found
+
+    of = {kind: tuple(map(piece, named.get(kind, ()))) for kind in _GROUPS - {"tdx"}}
+    families = [{part: piece(digest) for part, digest in family.items()} for family in named.get("tdx", ())]
+    return Collateral(**of, tdx=tuple(TdxCollateral(**family) for family in families))
+
+
+def _no_document(path: str, expected: str, got: str) -> Malformed:
+    return Malformed("COLLATERAL_DOCUMENT", f"collateral.{path}", expected=expected, got=got)
 
 
 def _digest(data: bytes) -> str:

@@ -13,10 +13,11 @@ from attest.azure.verify import hardware_of
 from attest.devices import prove_devices
 from attest.errors import AttestError
 from attest.gpu.prove import ProvenDevice
-from kbs.model.collateral import Gathered
+from kbs.model.asset import Snapshot
+from kbs.model.collateral import Coming, Gathered
 from kbs.release.fleet import Fleet
 from kbs.release.port import Broker
-from kbs.release.preflight import Forecast, Seen, forecast, refusals_of
+from kbs.release.preflight import Forecast, Outlook, Refusal, Seen, forecast, outlook_of
 
 __all__ = ["NOTICE_DAYS", "Kept", "foresee", "watch"]
 
@@ -39,22 +40,37 @@ async def foresee(
     `ends` are the names of that collateral with the ends of their validity.
     """
     await fleet.follow()
-    now, snapshot, found = broker.clock(), broker.catalogue.current(), []
+    now, snapshot = broker.clock(), broker.catalogue.current()
+    found: list[tuple[Seen, Outlook]] = []
+    later: list[tuple[Seen, Coming, tuple[Refusal, ...]]] = []
     for seen in fleet.seen(tenants):
-        gathered = _at_hand(seen, broker, now)
-        found.append((seen, refusals_of(seen, gathered, broker.anchors, snapshot, now=now, at=at)))
+        hardware = hardware_of(seen.evidence)
+        outlook = _outlook(seen, broker.collateral.at_hand(hardware, now), broker, snapshot, now, at)
+        found.append((seen, outlook))
+        foretold = broker.collateral.foretell(hardware, now)
+        if foretold is not None:
+            changed = _outlook(seen, foretold.gathered, broker, snapshot, now, at)
+            later.append((seen, foretold.coming, tuple(r for r in changed.refusals if r not in outlook.refusals)))
         await asyncio.sleep(0)
-    return forecast(found, ends, at=at)
+    return forecast(found, ends, at=at, later=later)
 
 
-def _at_hand(seen: Seen, broker: Broker, now: int) -> Gathered:
-    """What there is without a fetch, for the CPU and the devices."""
-    gathered = broker.collateral.at_hand(hardware_of(seen.evidence), now)
+def _outlook(seen: Seen, gathered: Gathered, broker: Broker, snapshot: Snapshot, now: int, at: int) -> Outlook:
+    """With what there is without a fetch, for the CPU in `gathered` and for the devices."""
+    keeper, hardware = broker.collateral, hardware_of(seen.evidence)
     proven: list[ProvenDevice] = []
     with contextlib.suppress(AttestError):  # told by verification
-        at = datetime.fromtimestamp(now / 1_000, UTC)
-        proven += prove_devices(seen.devices, broker.anchors, nonce=None, now=at)
-    return broker.collateral.at_hand_for_devices(gathered, proven, now)
+        moment = datetime.fromtimestamp(now / 1_000, UTC)
+        proven += prove_devices(seen.devices, broker.anchors, nonce=None, now=moment)
+    return outlook_of(
+        seen,
+        keeper.at_hand_for_devices(gathered, proven, now),
+        broker.anchors,
+        snapshot,
+        now=now,
+        at=at,
+        curable=lambda error: keeper.curable(hardware, error) or keeper.curable_for_devices(error),
+    )
 
 
 class Kept(Protocol):
@@ -107,6 +123,19 @@ def _say(days: int, found: Forecast) -> None:
             refusal.check,
             refusal.expected,
             refusal.got,
+        )
+    for leave, nodes in found.leaves:
+        _log.info("in %d days %d of %d platforms pass %s", days, len(nodes), found.platforms, leave.leave)
+    for missing, nodes in found.missing:
+        _log.warning("%d platforms cannot be judged until it is fetched or imported: %s", len(nodes), missing.expected)
+    for change in found.changes if days == NOTICE_DAYS[0] else ():
+        _log.log(
+            logging.WARNING if change.refused else logging.INFO,
+            "when tcbEvaluationDataNumber %d is the standard, %d of %d platforms of %s will be refused",
+            change.coming.evaluation,
+            change.refused,
+            change.platforms,
+            change.coming.family,
         )
     for ending in found.endings:
         _log.warning("in %d days %s will have ended; it must be renewed or imported before", days, ending.name)

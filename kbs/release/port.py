@@ -20,7 +20,7 @@ from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import Broker as BrokerIdentity
 from kbs.log.signer import CheckpointSigner
 from kbs.model.asset import Snapshot
-from kbs.model.collateral import Gathered, Used
+from kbs.model.collateral import Foretold, Gathered, Used
 from kbs.model.decision import EngineAnswer, Question
 from kbs.model.faults import Faults
 from kbs.model.lease import Elsewhere, LeaseRecord, Machine
@@ -75,6 +75,9 @@ class Collaterals(Protocol):
 
     def at_hand(self, evidence: HardwareEvidence, now: int) -> Gathered:
         """What there is without a fetch, with what was verified of it before."""
+
+    def foretell(self, evidence: HardwareEvidence, now: int) -> Foretold | None:
+        """What it will be judged by when an announced change is the standard. For forecasts: nothing rests on it."""
 
     async def gather(
         self, evidence: HardwareEvidence, failure: AttestError, *, report_data: bytes, now: int

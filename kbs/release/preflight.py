@@ -7,22 +7,30 @@ since it is renewed where the vendor can be reached.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from attest.anchors import Anchors
 from attest.devices import verify_devices, with_devices
 from attest.errors import AttestError
 from attest.evidence import CpuEvidence, DeviceEvidence
 from attest.finding import Outcome
+from attest.grace import CHECK as GRACE
 from attest.profile import Claims, bound_init_data
 from attest.verify import inspect_without_binding
 from kbs.model.asset import Snapshot
-from kbs.model.collateral import Gathered
+from kbs.model.collateral import Coming, Gathered
 from kbs.release.appraisal import appraise_all
 
-__all__ = ["Ending", "Forecast", "Refusal", "Seen", "forecast", "refusals_of"]
+__all__ = ["Change", "Ending", "Forecast", "Leave", "Outlook", "Refusal", "Seen", "forecast", "outlook_of"]
+
+# What says that collateral is not there, and nothing of the platform.
+_ABSENT = frozenset(
+    {"VEK_MISSING", "CHAIN_INCOMPLETE", "CRL_MISSING", "COLLATERAL_MISSING", "PCK_CHAIN_MISSING", "REVOCATION_MISSING"}
+)
+Reason = TypeVar("Reason", "Refusal", "Leave")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +66,59 @@ class Ending:
     good_until: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Leave:
+    """An exception by which nodes of a product still get an asset: until when, by whose leave, for which advisories."""
+
+    product: str
+    asset: str
+    path: str
+    leave: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What is foreseen for one platform: why it is refused, by which exceptions it passes, and what is not at hand."""
+
+    refusals: tuple[Refusal, ...] = ()
+    leaves: tuple[Leave, ...] = ()
+    missing: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Who will be refused when an announced change is the standard, besides those that will be anyway."""
+
+    coming: Coming
+    platforms: int
+    refusals: tuple[tuple[Refusal, tuple[str, ...]], ...]
+
+    @property
+    def refused(self) -> int:
+        """How many platforms it will refuse something."""
+        return len({node for _, nodes in self.refusals for node in nodes})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """Who is refused at `at` (ms): nodes by reason, the most first."""
+    """Who is refused at `at` (ms): nodes by reason, the most first.
+
+    `leaves` are exceptions by which others pass; `missing` is what platforms cannot be judged without, to be fetched or
+    imported; `changes` are what vendors have announced.
+    """
 
     at: int
     platforms: int
     refusals: tuple[tuple[Refusal, tuple[str, ...]], ...]
     endings: tuple[Ending, ...]
+    leaves: tuple[tuple[Leave, tuple[str, ...]], ...] = ()
+    missing: tuple[tuple[Refusal, tuple[str, ...]], ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def graced(self) -> int:
+        """How many platforms get something by an exception."""
+        return len({node for _, nodes in self.leaves for node in nodes})
 
     @property
     def refused(self) -> int:
@@ -73,10 +126,17 @@ class Forecast:
         return len({node for _, nodes in self.refusals for node in nodes})
 
 
-def refusals_of(
-    seen: Seen, gathered: Gathered, anchors: Anchors, snapshot: Snapshot, *, now: int, at: int
-) -> tuple[Refusal, ...]:
-    """Why this platform would be refused at `at`; empty if it would not. Pure."""
+def outlook_of(
+    seen: Seen,
+    gathered: Gathered,
+    anchors: Anchors,
+    snapshot: Snapshot,
+    *,
+    now: int,
+    at: int,
+    curable: Callable[[AttestError], bool],
+) -> Outlook:
+    """What is foreseen for this platform at `at`; `curable` says whether collateral could cure a failure. Pure."""
     judged = min(at, max(now, gathered.until - 1))  # what ends before is told by the endings
     try:
         inspected = inspect_without_binding(
@@ -100,31 +160,62 @@ def refusals_of(
         )
         init_data = bound_init_data(seen.init_data, inspected.claims)
     except AttestError as error:
-        return (_refusal(seen, "", error.check, error.path, error.expected, error.got),)
+        why = (_refusal(seen, "", error.check, error.path, error.expected, error.got),)
+        return Outlook(missing=why) if error.check in _ABSENT and curable(error) else Outlook(refusals=why)
     claims = _as_of(replace(with_devices(inspected.claims, devices), init_data=init_data), _utc(at))
-    return tuple(
-        _refusal(seen, asset, finding.check, finding.path, finding.expected, finding.got)
-        for asset, appraisal in appraise_all(seen.assets, claims, snapshot, at).items()
-        for finding in appraisal.findings
-        if finding.outcome is Outcome.FAILED and (finding.check != "COLLATERAL_TOO_OLD" or at <= now)  # renewed by then
+    appraised = appraise_all(seen.assets, claims, snapshot, at).items()
+    findings = [(asset, finding) for asset, appraisal in appraised for finding in appraisal.findings]
+    return Outlook(
+        refusals=tuple(
+            _refusal(seen, asset, finding.check, finding.path, finding.expected, finding.got)
+            for asset, finding in findings
+            if finding.outcome is Outcome.FAILED
+            and (finding.check != "COLLATERAL_TOO_OLD" or at <= now)  # renewed by then
+        ),
+        leaves=tuple(
+            Leave(product=seen.product, asset=asset, path=finding.path, leave=finding.expected)
+            for asset, finding in findings
+            if finding.check == GRACE
+        ),
     )
 
 
 def forecast(
-    found: Sequence[tuple[Seen, tuple[Refusal, ...]]], ends: Sequence[tuple[str, int]], *, at: int
+    found: Sequence[tuple[Seen, Outlook]],
+    ends: Sequence[tuple[str, int]],
+    *,
+    at: int,
+    later: Sequence[tuple[Seen, Coming, tuple[Refusal, ...]]] = (),
 ) -> Forecast:
-    """What was found for each platform, by reason; `ends` are names of collateral with the ends of their validity."""
-    nodes: dict[Refusal, set[str]] = {}
-    for seen, refusals in found:
-        for refusal in refusals:
-            nodes.setdefault(refusal, set()).add(seen.node)
-    ordered = sorted(nodes.items(), key=lambda item: (-len(item[1]), item[0]))
+    """What was found for each platform, by reason; `ends` are names of collateral with the ends of their validity.
+
+    `later` is for whom what is announced, and for what it will refuse them besides.
+    """
     return Forecast(
         at=at,
         platforms=len({seen.node for seen, _ in found}),
-        refusals=tuple((refusal, tuple(sorted(who))) for refusal, who in ordered),
+        refusals=_by_reason((seen, each) for seen, outlook in found for each in outlook.refusals),
         endings=tuple(Ending(name=name, good_until=until) for name, until in ends if until <= at),
+        leaves=_by_reason((seen, each) for seen, outlook in found for each in outlook.leaves),
+        missing=_by_reason((seen, each) for seen, outlook in found for each in outlook.missing),
+        changes=tuple(
+            Change(
+                coming=coming,
+                platforms=len({seen.node for seen, other, _ in later if other == coming}),
+                refusals=_by_reason((seen, each) for seen, other, why in later if other == coming for each in why),
+            )
+            for coming in sorted({coming for _, coming, _ in later})
+        ),
     )
+
+
+def _by_reason(found: Iterable[tuple[Seen, Reason]]) -> tuple[tuple[Reason, tuple[str, ...]], ...]:
+    """Each reason with its nodes, the most first."""
+    nodes: dict[Reason, set[str]] = {}
+    for seen, reason in found:
+        nodes.setdefault(reason, set()).add(seen.node)
+    ordered = sorted(nodes.items(), key=lambda item: (-len(item[1]), item[0]))
+    return tuple((reason, tuple(sorted(who))) for reason, who in ordered)
 
 
 def _refusal(seen: Seen, asset: str, check: str, path: str, expected: str, got: str) -> Refusal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
@@ -11,7 +12,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sealgate.v1.collateral_pb2 import (
     ExportCollateralRequest,
     ExportCollateralResponse,
+    ForecastChange,
     ForecastEnding,
+    ForecastGrace,
     ForecastRefusal,
     ImportCollateralRequest,
     ImportCollateralResponse,
@@ -33,7 +36,7 @@ from kbs.model.unit import Unit, Verdict
 from kbs.release.fleet import Fleet
 from kbs.release.foresight import foresee
 from kbs.release.port import Broker
-from kbs.release.preflight import Forecast
+from kbs.release.preflight import Forecast, Refusal
 from kbs.rpc.handler import Method
 from kbs.rpc.parse import parse_time
 from kbs.rpc.people import Allowed, Rpc, methods_of
@@ -124,7 +127,43 @@ async def _log(broker: Broker, allowed: Allowed, method: str, request: Message) 
 
 
 def _forecast(found: Forecast) -> PreflightCollateralResponse:
-    refusals = [
+    endings = [ForecastEnding(name=e.name, good_until=_time(e.good_until)) for e in found.endings]
+    graces = [
+        ForecastGrace(
+            product=leave.product,
+            asset=leave.asset,
+            path=leave.path,
+            leave=leave.leave,
+            nodes=nodes[:_MOST_NODES],
+            count=len(nodes),
+        )
+        for leave, nodes in found.leaves
+    ]
+    changes = [
+        ForecastChange(
+            family=change.coming.family,
+            evaluation=change.coming.evaluation,
+            event=_time(change.coming.event) if change.coming.event else None,
+            platforms=change.platforms,
+            refused=change.refused,
+            refusals=_refusals(change.refusals),
+        )
+        for change in found.changes
+    ]
+    return PreflightCollateralResponse(
+        at=_time(found.at),
+        platforms=found.platforms,
+        refused=found.refused,
+        refusals=_refusals(found.refusals),
+        endings=endings,
+        graces=graces,
+        changes=changes,
+        missing=_refusals(found.missing),
+    )
+
+
+def _refusals(found: Sequence[tuple[Refusal, tuple[str, ...]]]) -> list[ForecastRefusal]:
+    return [
         ForecastRefusal(
             product=r.product,
             asset=r.asset,
@@ -135,16 +174,8 @@ def _forecast(found: Forecast) -> PreflightCollateralResponse:
             nodes=nodes[:_MOST_NODES],
             count=len(nodes),
         )
-        for r, nodes in found.refusals
+        for r, nodes in found
     ]
-    endings = [ForecastEnding(name=e.name, good_until=_time(e.good_until)) for e in found.endings]
-    return PreflightCollateralResponse(
-        at=_time(found.at),
-        platforms=found.platforms,
-        refused=found.refused,
-        refusals=refusals,
-        endings=endings,
-    )
 
 
 def _time(ms: int) -> Timestamp:

@@ -34,6 +34,17 @@ class Meters:
             ["days"],
             registry=self.registry,
         )
+        self._graced = Gauge(
+            "sealgate_foreseen_graced_platforms",
+            "Platforms that get something by a dated exception alone, by days ahead.",
+            ["days"],
+            registry=self.registry,
+        )
+        self._recovery = Gauge(
+            "sealgate_foreseen_recovery_refused_platforms",
+            "Platforms that will be refused when announced TCB recoveries are the standard.",
+            registry=self.registry,
+        )
         self._worst = 0.0
 
     def observe(self, method: str, reason: str, seconds: float) -> None:
@@ -55,9 +66,11 @@ class Meters:
         self._ahead.set(max(0, ahead_ms) / 1_000)
         self._reachable.set(1)
 
-    def foreseen(self, days: int, refused: int) -> None:
-        """So many platforms will be refused in `days`."""
+    def foreseen(self, days: int, refused: int, *, graced: int, recovery: int) -> None:
+        """So many platforms will be refused in `days`, pass by grace then, be refused by what is announced."""
         self._foreseen.labels(days=str(days)).set(refused)
+        self._graced.labels(days=str(days)).set(graced)
+        self._recovery.set(recovery)
 
     def log_unavailable(self) -> None:
         """The log cannot be read."""

@@ -97,7 +97,8 @@ async def _serve(
 
 def _foresee(meters: Meters, days: int, forecast: Forecast) -> None:
     """Said while there is time to do something about it: `sealgate collateral preflight` tells whom and why."""
-    meters.foreseen(days, forecast.refused)
+    recovery = len({node for change in forecast.changes for _, nodes in change.refusals for node in nodes})
+    meters.foreseen(days, forecast.refused, graced=forecast.graced, recovery=recovery)
     if forecast.refused:
         _log.warning("in %d days %d of %d platforms will be refused", days, forecast.refused, forecast.platforms)
 

@@ -140,6 +140,19 @@ async def test_a_tcb_recovery_is_foreseen_for_those_below_it(site: SimulatedSite
                 "nextUpdate": later,
                 "tcbLevels": [intel.level(sgx=higher), intel.level("OutOfDate", advisories=["INTEL-SA-09999"])],
             }
+            # Announced first: nobody is refused, and who will be is known, with the number and the day.
+            pcs.early_tcb, pcs.tcb = pcs.tcb, {}
+            pcs.events = {21: "2026-05-12T00:00:00Z"}
+            await keeper.renew(now)
+            found = await foresee(running.broker, keeper.ends(), fleet, at=now + DAY)
+            assert (found.platforms, found.refused) == (14, 0)
+            [change] = found.changes
+            assert (change.coming.evaluation, change.platforms, change.refused) == (21, 14, 14)
+            assert change.coming.event == dt.datetime(2026, 5, 12, tzinfo=dt.UTC).timestamp() * 1_000
+            assert {refusal.check for refusal, _ in change.refusals} == {"TCB_STATUS_NOT_ACCEPTED"}
+            await release(_node(running, site, intel.platform(number=3)).ask, running.broker)
+            # Then it is the standard.
+            pcs.tcb = pcs.early_tcb
             assert "intel/tcb/TDX/90c06f000000" in await keeper.renew(now, at_once=True)
             found = await foresee(running.broker, keeper.ends(), fleet, at=now + DAY)
             assert (found.platforms, found.refused) == (14, 14)

@@ -374,6 +374,15 @@ class Intel:
         }  # fmt: skip
         return {name: value for name, value in (document | changes).items() if value is not None}
 
+    def evaluations(self, tee: str, events: Mapping[int, str], **changes: Any) -> dict[str, Any]:
+        """The list of TCB recoveries: their dates by number."""
+        dates = {name: value for name, value in self._dates().items() if name != "tcbEvaluationDataNumber"}
+        numbers = [
+            {"tcbEvaluationDataNumber": number, "tcbRecoveryEventDate": at, "tcbDate": at}
+            for number, at in events.items()
+        ]
+        return {"id": tee, "version": 1, **dates, "tcbEvalNumbers": numbers} | changes
+
     def sign(self, name: str, document: dict[str, Any] | bytes, *, by: str = "signer") -> bytes:
         """The body that Intel would serve: the object under `name`, and the signature over its bytes."""
         raw = document if isinstance(document, bytes) else json.dumps(document, separators=(",", ":")).encode()

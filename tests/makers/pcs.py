@@ -14,12 +14,19 @@ ROOT_CRL = "/sgx/certification/v4/rootcacrl"
 
 
 class FakePcs:
-    """Answers for one platform family. `tcb` and `identity` change the documents; with `pccs` lists are hexadecimal."""
+    """Answers for one platform family. `tcb` and `identity` change the documents; with `pccs` lists are hexadecimal.
+
+    `early_tcb` and `early_identity` are the changes of what is announced, if anything is; `events` are the dates of TCB
+    recoveries by their number.
+    """
 
     def __init__(self, intel: Intel, *, pccs: bool = False) -> None:
         self.intel = intel
         self.tcb: dict[str, object] = {}
         self.identity: dict[str, object] = {}
+        self.early_tcb: dict[str, object] | None = None
+        self.early_identity: dict[str, object] | None = None
+        self.events: dict[int, str] = {}
         self._pccs = pccs
         self._lists = {issuer: intel.crl(issuer) for issuer in ("root", "platform", "processor")}
 
@@ -30,6 +37,12 @@ class FakePcs:
             place = f"/{tee.lower()}/certification/v4"
             table[f"{place}/tcb", "fmspc=90C06F000000"] = lambda tee=tee: self._tcb(tee)  # type: ignore[misc]
             table[f"{place}/qe/identity", ""] = lambda tee=tee: self._qe(tee)  # type: ignore[misc]
+            early = f"{place}/tcb", "fmspc=90C06F000000&update=early"
+            table[early] = lambda tee=tee: self._tcb(tee, self.early_tcb)  # type: ignore[misc]
+            table[f"{place}/qe/identity", "update=early"] = lambda tee=tee: self._qe(  # type: ignore[misc]
+                tee, self.early_identity
+            )
+            table[f"{place}/tcbevaluationdatanumbers", ""] = lambda tee=tee: self._events(tee)  # type: ignore[misc]
         for ca in ("platform", "processor"):
             lists = "/sgx/certification/v4/pckcrl", f"ca={ca}&encoding=der"
             table[lists] = lambda ca=ca: self._pck_crl(ca)  # type: ignore[misc]
@@ -37,13 +50,18 @@ class FakePcs:
         found = table.get((parts.path, parts.query))
         return Answer(status=404) if found is None else found()
 
-    def _tcb(self, tee: str) -> Answer:
-        body = self.intel.sign("tcbInfo", self.intel.tcb_info(tee, **self.tcb))
+    def _tcb(self, tee: str, early: dict[str, object] | None = None) -> Answer:
+        body = self.intel.sign("tcbInfo", self.intel.tcb_info(tee, **(self.tcb if early is None else early)))
         return Answer(body=body, headers={"TCB-Info-Issuer-Chain": self.signers()})
 
-    def _qe(self, tee: str) -> Answer:
-        body = self.intel.sign("enclaveIdentity", self.intel.qe_identity(tee, **self.identity))
+    def _qe(self, tee: str, early: dict[str, object] | None = None) -> Answer:
+        changes = self.identity if early is None else early
+        body = self.intel.sign("enclaveIdentity", self.intel.qe_identity(tee, **changes))
         return Answer(body=body, headers={"SGX-Enclave-Identity-Issuer-Chain": self.signers()})
+
+    def _events(self, tee: str) -> Answer:
+        body = self.intel.sign("tcbEvaluationDataNumbers", self.intel.evaluations(tee, self.events))
+        return Answer(body=body, headers={"TCB-Evaluation-Data-Numbers-Issuer-Chain": self.signers()})
 
     def _pck_crl(self, ca: str) -> Answer:
         chain = quote(self.intel.ca(ca).pem + self.intel.root.pem)

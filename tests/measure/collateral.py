@@ -95,10 +95,39 @@ def _cold(_long: bool) -> Result:
     return _pytest("tests/flow/test_cold_broker.py")
 
 
+def _offline(_long: bool) -> Result:
+    return _pytest("tests/clients/test_evidence_bundle_cli.py", "tests/attest/tdx/test_collateral_json.py")
+
+
+def _ahead(_long: bool) -> Result:
+    return _pytest(
+        "tests/kbs/release/test_preflight.py", "tests/attest/snp/test_grace.py", "tests/flow/test_collateral.py"
+    )
+
+
+def _again(_long: bool) -> Result:
+    return _pytest("tests/flow/test_replay.py")
+
+
 _NAMED = "429, 500, half a body, another's answer, an old list, a hang: each by name, no wrong acceptance, nothing open"
 PRODUCT = (
     Measure(name="a fake KDS that misbehaves", target=_NAMED, take=_faults("kds")),
     Measure(name="1,000 first requests for one chip at once", target="one fetch of each piece", take=_chips),
+    Measure(
+        name="a bundle, and Intel's documents in every spelling, before the offline verifier",
+        target="every kind of evidence judged; whether the bundle's own signature was checked is said",
+        take=_offline,
+    ),
+    Measure(
+        name="a look ahead: grace of both vendors, announced TCB recoveries, what is not at hand",
+        target="each told apart, and grace over at its date",
+        take=_ahead,
+    ),
+    Measure(
+        name="a decision made again from stored evidence and collateral alone",
+        target="the same decision_digest, the cache lost and the vendor gone",
+        take=_again,
+    ),
 )
 TDX = (
     Measure(name="a fake PCS and PCCS that misbehave", target=_NAMED, take=_faults("pcs")),

@@ -245,6 +245,9 @@ class PreflightCollateralResponse(_message.Message):
     REFUSED_FIELD_NUMBER: _builtins.int
     REFUSALS_FIELD_NUMBER: _builtins.int
     ENDINGS_FIELD_NUMBER: _builtins.int
+    GRACES_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     platforms: _builtins.int
     """How many platforms the log has seen in the caller's tenants."""
     refused: _builtins.int
@@ -261,6 +264,18 @@ class PreflightCollateralResponse(_message.Message):
     def endings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastEnding]:
         """Collateral that ends before the date and has to be renewed."""
 
+    @_builtins.property
+    def graces(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastGrace]:
+        """Dated exceptions by which platforms pass at the date."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastChange]:
+        """What vendors have announced, and whom it will refuse when it is the standard."""
+
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastRefusal]:
+        """What platforms cannot be judged without, to be fetched or imported; they are not counted as refused."""
+
     def __init__(
         self,
         *,
@@ -269,14 +284,107 @@ class PreflightCollateralResponse(_message.Message):
         refused: _builtins.int = ...,
         refusals: _abc.Iterable[Global___ForecastRefusal] | None = ...,
         endings: _abc.Iterable[Global___ForecastEnding] | None = ...,
+        graces: _abc.Iterable[Global___ForecastGrace] | None = ...,
+        changes: _abc.Iterable[Global___ForecastChange] | None = ...,
+        missing: _abc.Iterable[Global___ForecastRefusal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "endings", b"endings", "platforms", b"platforms", "refusals", b"refusals", "refused", b"refused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "changes", b"changes", "endings", b"endings", "graces", b"graces", "missing", b"missing", "platforms", b"platforms", "refusals", b"refusals", "refused", b"refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreflightCollateralResponse: _TypeAlias = PreflightCollateralResponse  # noqa: Y015
+
+@_typing.final
+class ForecastGrace(_message.Message):
+    """A dated exception, and who passes by it alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    LEAVE_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    product: _builtins.str
+    """The product: Milan, or an FMSPC."""
+    asset: _builtins.str
+    """The asset whose profile grants it."""
+    path: _builtins.str
+    """What is excused."""
+    leave: _builtins.str
+    """Until when, by whose leave, for which advisories."""
+    count: _builtins.int
+    """How many nodes there are."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Pseudonyms of the nodes, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        product: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        path: _builtins.str = ...,
+        leave: _builtins.str = ...,
+        nodes: _abc.Iterable[_builtins.str] | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "count", b"count", "leave", b"leave", "nodes", b"nodes", "path", b"path", "product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastGrace: _TypeAlias = ForecastGrace  # noqa: Y015
+
+@_typing.final
+class ForecastChange(_message.Message):
+    """A change that a vendor has announced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAMILY_FIELD_NUMBER: _builtins.int
+    EVALUATION_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    PLATFORMS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """A TEE and an FMSPC: "TDX 90c06f000000"."""
+    evaluation: _builtins.int
+    """The tcbEvaluationDataNumber that will be the standard."""
+    platforms: _builtins.int
+    """How many platforms of the family the log has seen."""
+    refused: _builtins.int
+    """How many of them it will refuse something that they get without it."""
+    @_builtins.property
+    def event(self) -> _timestamp_pb2.Timestamp:
+        """The day of the TCB recovery event; absent if Intel's list does not name it."""
+
+    @_builtins.property
+    def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastRefusal]:
+        """Why, the most first."""
+
+    def __init__(
+        self,
+        *,
+        family: _builtins.str = ...,
+        evaluation: _builtins.int = ...,
+        event: _timestamp_pb2.Timestamp | None = ...,
+        platforms: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        refusals: _abc.Iterable[Global___ForecastRefusal] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation", b"evaluation", "event", b"event", "family", b"family", "platforms", b"platforms", "refusals", b"refusals", "refused", b"refused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastChange: _TypeAlias = ForecastChange  # noqa: Y015
 
 @_typing.final
 class ForecastRefusal(_message.Message):

@@ -16,7 +16,7 @@ from attest.errors import AttestError, NotAuthentic, NotBound
 from attest.evidence import TdxEvidence
 from kbs.model.collateral import Piece
 from kbs.model.refusal import Unavailable
-from tests.kbs.collateral.built import DATA, DAY, NOW, built
+from tests.kbs.collateral.built import DATA, DAY, HOUR, NOW, built
 from tests.kbs.collateral.test_kds import cause
 from tests.makers import intel as maker
 from tests.makers.pcs import FakePcs
@@ -236,7 +236,8 @@ async def test_a_tcb_recovery_takes_effect_and_is_not_taken_back(tmp_path: Path)
         recovered = [INTEL.level(sgx=higher), INTEL.level("OutOfDate")]
         later = {"nextUpdate": "2026-07-05T00:00:00Z", "tcbEvaluationDataNumber": 21}
         pcs.tcb, pcs.identity = {**later, "tcbLevels": recovered}, later
-        assert await it.service.renew(it.clock.now, at_once=True) == [
+        changed = await it.service.renew(it.clock.now, at_once=True)
+        assert [name for name in changed if not name.startswith("intel-early/")] == [
             "intel/qe/TDX",
             "intel/tcb/TDX/90c06f000000",
         ]
@@ -244,7 +245,8 @@ async def test_a_tcb_recovery_takes_effect_and_is_not_taken_back(tmp_path: Path)
         assert after[0].claims.tdx is not None
         assert after[0].claims.tdx.tcb_verdict.status.name == "OutOfDate"
         pcs.tcb = pcs.identity = {"nextUpdate": "2026-07-30T00:00:00Z", "tcbEvaluationDataNumber": 20}
-        assert await it.service.renew(it.clock.now, at_once=True) == []
+        changed = await it.service.renew(it.clock.now, at_once=True)
+        assert [name for name in changed if not name.startswith("intel-early/")] == []
         again = await it.verify(quoted())
         assert again[0].claims.tdx is not None
         assert again[0].claims.tdx.tcb_verdict.status.name == "OutOfDate"
@@ -276,3 +278,89 @@ async def test_where_to_ask_is_not_the_evidences_to_say(tmp_path: Path) -> None:
                 report_data=DATA,
                 now=it.clock.now,
             )
+
+
+EARLY = ["intel-early/qe/TDX", "intel-early/recoveries/TDX", "intel-early/tcb/TDX/90c06f000000"]
+
+
+def _announced(pcs: FakePcs) -> None:
+    """Intel has announced evaluation 21, which raises every level by one."""
+    higher = tuple(svn + 1 for svn in maker.COMPONENTS)
+    pcs.early_tcb = {
+        "tcbEvaluationDataNumber": 21,
+        "tcbLevels": [INTEL.level(sgx=higher), INTEL.level("OutOfDate", advisories=["INTEL-SA-09999"])],
+    }
+    pcs.early_identity = {"tcbEvaluationDataNumber": 21}
+    pcs.events = {20: "2025-08-12T00:00:00Z", 21: "2026-05-12T00:00:00Z"}
+
+
+async def test_what_is_announced_lies_apart_and_decides_nothing(tmp_path: Path) -> None:
+    pcs = FakePcs(INTEL)
+    _announced(pcs)
+    async with VendorServer(pcs) as server, built(tmp_path / "s.db", pcs, server) as it:
+        await it.verify(quoted())
+        assert it.service.foretell(quoted(), it.clock.now) is None
+        await it.service.renew(it.clock.now)
+        assert it.cache.names("intel-early/") == EARLY
+        found = it.service.foretell(quoted(), it.clock.now)
+        assert found is not None
+        event = int(dt.datetime(2026, 5, 12, tzinfo=dt.UTC).timestamp() * 1_000)
+        assert (found.coming.family, found.coming.evaluation, found.coming.event) == ("TDX 90c06f000000", 21, event)
+        verified, used = await it.verify(quoted(INTEL.platform(number=2)))  # as ever
+        assert verified.claims.tdx is not None
+        assert verified.claims.tdx.tcb_verdict.status.name == "UpToDate"
+        assert not any(b"INTEL-SA-09999" in blob for blob in used.blobs)
+        assert all(not name.startswith("intel-early/") for name, _ in it.service.ends())
+        pieces = it.service.pieces(it.clock.now)
+        it.clock.now += HOUR
+        asked = sum(server.asked.values())
+        await it.service.renew(it.clock.now)
+        assert sum(server.asked.values()) == asked  # once a day, like what it stands beside
+        async with built(tmp_path / "cold.db", pcs, server) as cold:
+            outcomes = dict(await cold.service.take(pieces, cold.clock.now))
+            assert {outcomes[name] for name in EARLY} == {"kept"}
+            assert cold.service.foretell(quoted(), cold.clock.now) is not None
+
+
+async def test_nothing_is_foretold_where_the_standard_is_as_new(tmp_path: Path) -> None:
+    pcs = FakePcs(INTEL)
+    async with VendorServer(pcs) as server, built(tmp_path / "s.db", pcs, server) as it:
+        await it.verify(quoted())
+        await it.service.renew(it.clock.now)
+        assert it.cache.names("intel-early/") == EARLY
+        assert it.service.foretell(quoted(), it.clock.now) is None
+
+
+async def test_a_pccs_without_announcements_is_not_asked_all_the_time(tmp_path: Path) -> None:
+    pcs = FakePcs(INTEL)
+    async with VendorServer(pcs) as server, built(tmp_path / "s.db", pcs, server) as it:
+        server.fault = lambda path: Answer(status=404) if "early" in path or "numbers" in path else None
+        await it.verify(quoted())
+        for _ in range(5):
+            await it.service.renew(it.clock.now)
+            it.clock.now += HOUR
+        assert sum(count for path, count in server.asked.items() if "early" in path or "numbers" in path) == 3
+        await it.service.renew(it.clock.now + 2 * HOUR)
+        assert sum(count for path, count in server.asked.items() if "early" in path or "numbers" in path) == 6
+
+
+FALSE: dict[str, Callable[[FakePcs], None]] = {
+    "another family's": lambda pcs: pcs.early_tcb.update(fmspc="00806F050000") if pcs.early_tcb else None,
+    "an enclave's": lambda pcs: pcs.early_tcb.update(id="SGX") if pcs.early_tcb else None,
+    "one that has ended": lambda pcs: (
+        pcs.early_tcb.update(nextUpdate="2026-05-31T00:00:00Z") if pcs.early_tcb else None
+    ),
+    "another root's": lambda pcs: setattr(pcs, "signers", lambda: quote(OTHER.signer.pem + OTHER.root.pem)),
+}
+
+
+@pytest.mark.parametrize("lie", FALSE)
+async def test_a_false_announcement_is_none(tmp_path: Path, lie: str) -> None:
+    pcs = FakePcs(INTEL)
+    async with VendorServer(pcs) as server, built(tmp_path / "s.db", pcs, server) as it:
+        await it.verify(quoted())
+        _announced(pcs)
+        FALSE[lie](pcs)
+        await it.service.renew(it.clock.now)
+        assert "intel-early/tcb/TDX/90c06f000000" not in it.cache.names()
+        assert it.service.foretell(quoted(), it.clock.now) is None

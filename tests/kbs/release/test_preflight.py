@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime as dt
 import logging
 from collections.abc import Iterator
 
 import pytest
 
+from attest.errors import AttestError
 from attest.evidence import Collateral, DeviceEvidence, SnpEvidence, TdxEvidence
 from kbs.catalog.register import put
 from kbs.collateral.shelf import Shelf
@@ -37,11 +39,13 @@ async def _boot(running: Running, site: SimulatedSite, *numbers: int) -> None:
         await release(build(chip, running.broker.challenges, running.broker.clock()).ask, running.broker)
 
 
-async def _raise_minimum(running: Running, ucode: int) -> None:
+async def _raise_minimum(running: Running, ucode: int, **more: object) -> None:
     rows = {name: digest for name, _, digest, _ in running.reader.objects()[2]}
     document = {
         "name": PROFILE,
-        "profile": {"snp": {"products": ["milan"], "minimum_tcb": {"milan": {"bl": 3, "snp": 24, "ucode": ucode}}}},
+        "profile": {
+            "snp": {"products": ["milan"], "minimum_tcb": {"milan": {"bl": 3, "snp": 24, "ucode": ucode}}, **more}
+        },
     }
     change = put("profile", PROFILE, document, entry=maker.draft_of(running), replaces=rows[PROFILE])
     await maker.register(running, [change])
@@ -63,6 +67,40 @@ async def test_a_higher_minimum_refuses_those_below_it(running: Running, site: S
     assert (found.platforms, found.refused) == (3, 3)
     assert {(r.product, r.asset, len(nodes)) for r, nodes in found.refusals} == {("Milan", ASSET, 3)}
     assert all("ucode" in r.expected + r.got for r, _ in found.refusals)
+
+
+async def test_who_passes_by_grace_is_counted_until_it_ends(running: Running, site: SimulatedSite) -> None:
+    """Tolerated until a day, refused from that day on, with nobody doing anything."""
+    await _boot(running, site, 1, 2)
+    now = running.broker.clock()
+    end = (now // DAY + 10) * DAY
+    until = dt.datetime.fromtimestamp(end / 1_000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    grace = {
+        "product": "milan", "level": {"ucode": 209}, "advisories": ["AMD-SB-3019"],
+        "owner": "platform-team", "until": until,
+    }  # fmt: skip
+    await _raise_minimum(running, 230, grace=[grace])
+    before = await foresee(running.broker, [], Fleet(running.reader), at=end - 1_000)
+    assert (before.refused, before.graced) == (0, 2)
+    assert {(leave.product, leave.asset, len(nodes)) for leave, nodes in before.leaves} == {("Milan", ASSET, 2)}
+    assert all("by leave of platform-team, for AMD-SB-3019" in leave.leave for leave, _ in before.leaves)
+    after = await foresee(running.broker, [], Fleet(running.reader), at=end)
+    assert (after.refused, after.graced) == (2, 0)
+
+
+async def test_what_is_not_at_hand_is_no_refusal(site: SimulatedSite) -> None:
+    """A list that is lost is fetched or imported again; it says nothing of the platforms."""
+    with site.open() as running:
+        await _boot(running, site, 1)
+
+    class Lost(Shelf):
+        def curable(self, evidence: object, failure: AttestError) -> bool:
+            return failure.check == "CRL_MISSING"
+
+    with open_site(site.site, Lost(Collateral()), site.anchors) as running:
+        found = await foresee(running.broker, [], Fleet(running.reader), at=running.broker.clock())
+    [(missing, nodes)] = found.missing
+    assert (found.refused, missing.check, len(nodes)) == (0, "CRL_MISSING", 1)
 
 
 async def test_what_ends_before_the_date_is_told_apart(running: Running, site: SimulatedSite) -> None:
