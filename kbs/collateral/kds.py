@@ -36,6 +36,7 @@ class Kds:
     """What AMD publishes, piece by piece. `strangers` and `known` are budgets for reports that are not proven yet."""
 
     renewed: Final = ("amd/crl/", "amd/issuers/")  # keys of chips stay what they are
+    announced: Final = ""
     curable: Final = frozenset(
         {
             "VEK_MISSING",

@@ -135,6 +135,10 @@ class Library:
         self._hold(piece)
         return True
 
+    def forget(self, name: str) -> None:
+        """The piece of that name is no longer kept."""
+        self._held.pop(name, None)
+
     async def close(self) -> None:
         """Ends what is under way."""
         await self._flights.close()

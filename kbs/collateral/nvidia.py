@@ -29,7 +29,6 @@ _SIGNERS: Final = 256
 class Nvidia(NvidiaOrders):
     """What there is about the devices of one node, together."""
 
-    renewed: Final = ("nvidia/",)
     curable: Final = frozenset({"REVOCATION_MISSING", "STATUS_EXPIRED", "RIM_EXPIRED"})
 
     def __init__(self, sources: NvidiaSources, library: Library, anchors: Anchors) -> None:

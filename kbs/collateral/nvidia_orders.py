@@ -44,6 +44,9 @@ class NvidiaSources:
 class NvidiaOrders:
     """Manifests, revocation lists and OCSP responses, one by one."""
 
+    renewed: Final = ("nvidia/",)
+    announced: Final = ""
+
     def __init__(self, sources: NvidiaSources, library: Library, anchors: Anchors) -> None:
         self._sources = sources
         self._library = library

@@ -63,6 +63,7 @@ class PcsOrders:
     """Documents and lists, one by one. `root_crl` is a vendor and a path, since it lies on another host."""
 
     renewed: Final = ("intel/", EARLY)
+    announced: Final = EARLY
 
     def __init__(self, source: Vendor, root_crl: tuple[Vendor, str], library: Library, anchors: Anchors) -> None:
         self._source = source

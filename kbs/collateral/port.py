@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from kbs.model.collateral import Piece
@@ -25,6 +25,15 @@ class Cache(Protocol):
 
     def put(self, pieces: Sequence[Piece]) -> None:
         """Keeps each, in place of an older one of its name, or says in the process's log why it could not. Blocks."""
+
+    def uses(self) -> dict[str, int]:
+        """When each piece was last used (ms), as far as that was noted."""
+
+    def note(self, uses: Mapping[str, int]) -> None:
+        """Notes when pieces were used. Blocks."""
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Drops pieces that nothing uses. Blocks."""
 
 
 class Fetch(Protocol):

@@ -24,6 +24,10 @@ class Publisher(Protocol):
     def renewed(self) -> tuple[str, ...]:
         """How the names of pieces begin that the vendor issues anew."""
 
+    @property
+    def announced(self) -> str:
+        """How the names of pieces begin that only say what is to come; empty if there are none."""
+
     def check(self, name: str, data: bytes, now: int) -> int | None:
         """The end of a piece's validity, if it is what its name says; None for another's name; raises AttestError."""
 

@@ -18,12 +18,14 @@ from attest.evidence import Collateral, HardwareEvidence
 from attest.gpu.prove import ProvenDevice
 from attest.verify import Kept
 from kbs.collateral.errors import CollateralError
-from kbs.collateral.library import Library, Order
+from kbs.collateral.library import Library
 from kbs.collateral.memory import Memory
 from kbs.collateral.pcs_orders import EARLY
 from kbs.collateral.port import Cache, Chance, Clock
 from kbs.collateral.publisher import DeviceVendor, Publisher, Vendor
+from kbs.collateral.renewal import Renewal
 from kbs.collateral.shelf import Shelf
+from kbs.collateral.usage import Usage
 from kbs.model.collateral import Foretold, Gathered, Piece, Used
 from kbs.model.pieces import collateral_of
 from kbs.model.refusal import Unavailable
@@ -46,6 +48,7 @@ class CollateralService:
         vendors: Mapping[type, Vendor],
         devices: DeviceVendor,
         *,
+        usage: Usage,
         chance: Chance,
     ) -> None:
         self._shelf = shelf
@@ -54,6 +57,8 @@ class CollateralService:
         self._vendors = vendors
         self._devices = devices
         self._publishers: tuple[Publisher, ...] = (*vendors.values(), devices)
+        self._usage = usage
+        self._renewal = Renewal(library, cache, self._publishers, usage)
         self._chance = chance
         self._memory = Memory()
 
@@ -128,6 +133,7 @@ class CollateralService:
     def keep(self, evidence: HardwareEvidence, gathered: Gathered, kept: Kept) -> Used:
         """Remembers what was verified, for the next time, and says what that rested on."""
         vendor = self._vendors.get(type(evidence))
+        self._usage.mark(gathered.names)
         if self._memory.remember(evidence, replace(gathered, kept=kept)) and vendor is not None:
             vendor.proved(evidence)
         return self._memory.used(evidence, kept)
@@ -137,24 +143,8 @@ class CollateralService:
         self._memory.stored(used.digest)
 
     async def renew(self, now: int, *, at_once: bool = False) -> list[str]:
-        """Renews what is due, or `at_once` all that can be renewed; the names of what changed.
-
-        A failure is said in the process's log, and what there is stays until its end.
-        """
-        changed = []
-        prefixes = [prefix for vendor in self._publishers for prefix in vendor.renewed]
-        known = [name for prefix in prefixes for name in self._cache.names(prefix)]
-        beside = [more for vendor in self._publishers for name in known for more in vendor.beside(name)]
-        for name in dict.fromkeys((*known, *beside)):
-            order = self._order_of(name, now)
-            if order is None:
-                continue
-            before = self._library.look(name, now)
-            with contextlib.suppress(CollateralError):  # told where it happened
-                piece = await self._library.renew(order, now, at_once=at_once)
-                if piece is not None and (before is None or piece.data != before.data):
-                    changed.append(name)
-        return changed
+        """Renews what is due, or `at_once` all that can be renewed; drops what is unused; the names of what changed."""
+        return await self._renewal.renew(now, at_once=at_once)
 
     @property
     def generation(self) -> int:
@@ -206,10 +196,6 @@ class CollateralService:
         """Ends what is under way."""
         await self._library.close()
 
-    def _order_of(self, name: str, now: int) -> Order | None:
-        orders = (vendor.order_of(name, now) for vendor in self._publishers)
-        return next((order for order in orders if order is not None), None)
-
     def _with(self, gathered: Gathered, pieces: Sequence[Piece]) -> Gathered:
         """`gathered` and these; what is there already is there once."""
         had, found = gathered.collateral, collateral_of(pieces)
@@ -218,7 +204,8 @@ class CollateralService:
             had, rims=tuple(rims), crls=tuple(crls), ocsp=tuple(dict.fromkeys((*had.ocsp, *found.ocsp)))
         )
         until = min((piece.good_until for piece in pieces), default=_NEVER)
-        return replace(gathered, collateral=collateral, until=min(gathered.until, until))
+        names = tuple(dict.fromkeys((*gathered.names, *(piece.name for piece in pieces))))
+        return replace(gathered, collateral=collateral, until=min(gathered.until, until), names=names)
 
     def _assemble(self, pieces: list[Piece], kept: Kept | None) -> Gathered:
         lying = self._shelf.collateral
@@ -235,4 +222,5 @@ class CollateralService:
             kept=self._memory.known(collateral, kept),
             generation=self._library.generation,
             until=min((piece.good_until for piece in pieces), default=_NEVER),
+            names=tuple(piece.name for piece in pieces),
         )

@@ -42,13 +42,15 @@ class Piece:
 class Gathered:
     """What evidence is verified with, and what was verified of it before.
 
-    All of it is valid until `until` (ms), and is what there was at `generation` of its keeper.
+    All of it is valid until `until` (ms), and is what there was at `generation` of its keeper; `names` are the pieces
+    that are kept fresh as long as decisions rest on them.
     """
 
     collateral: Collateral
     kept: Kept | None
     generation: int = 0
     until: int = 1 << 62
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -20,6 +20,7 @@ from kbs.collateral.port import Chance, Clock
 from kbs.collateral.service import CollateralService
 from kbs.collateral.shelf import Shelf
 from kbs.collateral.source import Offline, Source, Vendor
+from kbs.collateral.usage import Usage
 from kbs.outbound.client import Egress, Outbound
 from kbs.release.fleet import Fleet
 from kbs.release.foresight import watch
@@ -68,7 +69,10 @@ async def open_collateral(
     places = {"rim": section.nvidia_rim, "crl": section.nvidia_crl, "ocsp": section.nvidia_ocsp}
     sources = NvidiaSources(**{kind: source(f"nvidia-{kind}", base) for kind, base in places.items()})
     nvidia = Nvidia(sources, library, anchors)
-    keeper = CollateralService(shelf, library, cache, {SnpEvidence: kds, TdxEvidence: pcs}, nvidia, chance=chance)
+    usage = Usage(cache, clock, unused_ms=section.unused)
+    keeper = CollateralService(
+        shelf, library, cache, {SnpEvidence: kds, TdxEvidence: pcs}, nvidia, usage=usage, chance=chance
+    )
     fresh = asyncio.create_task(keeper.keep_fresh(clock)) if asked else None
     try:
         yield keeper

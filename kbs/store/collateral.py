@@ -10,7 +10,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import bindparam, delete, select
@@ -22,6 +22,7 @@ from kbs.store.connect import open_reader, open_writer
 from kbs.store.many import Insert
 from kbs.store.schema import collateral_blob as blob
 from kbs.store.schema import collateral_item as item
+from kbs.store.schema import collateral_use as use
 
 __all__ = ["CollateralCache"]
 
@@ -45,6 +46,10 @@ _NAMES = _sql(
     .order_by(item.c.name)
 )
 _ENDS = _sql(select(item.c.name, item.c.good_until).order_by(item.c.name))
+_NOTE = Insert(use, "OR REPLACE")
+_USES = _sql(select(use.c.name, use.c.used_at))
+_DROP = _sql(delete(item).where(item.c.name == bindparam("name")))
+_FORGET = _sql(delete(use).where(use.c.name == bindparam("name")))
 _PRUNE = _sql(delete(blob).where(blob.c.digest.not_in(select(item.c.digest))))
 
 
@@ -85,12 +90,42 @@ class CollateralCache:
 
     def put(self, pieces: Sequence[Piece]) -> None:
         """Keeps each in place of an older one of its name, and drops what no name stands for any more."""
+
+        def change(writer: sqlite3.Connection) -> None:
+            _ADD_BLOBS.run(writer, [(p.digest, p.data) for p in pieces])
+            _PUT_ITEMS.run(writer, [(p.name, p.digest, p.fetched_at, p.good_until) for p in pieces])
+            writer.execute(_PRUNE)
+
+        self._change(change)
+
+    def uses(self) -> dict[str, int]:
+        """When each piece was last used (ms), as far as that was noted."""
+        try:
+            return dict(self._reader.execute(_USES).fetchall())
+        except sqlite3.Error as error:
+            _log.error("the collateral cache cannot be read: %s", error)
+            return {}
+
+    def note(self, uses: Mapping[str, int]) -> None:
+        """Notes when pieces were used. Blocks."""
+        self._change(lambda writer: _NOTE.run(writer, list(uses.items())))
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Drops pieces that nothing uses. Blocks."""
+
+        def change(writer: sqlite3.Connection) -> None:
+            for name in names:
+                writer.execute(_DROP, {"name": name})
+                writer.execute(_FORGET, {"name": name})
+            writer.execute(_PRUNE)
+
+        self._change(change)
+
+    def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
         with self._lock:
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
-                _ADD_BLOBS.run(self._writer, [(p.digest, p.data) for p in pieces])
-                _PUT_ITEMS.run(self._writer, [(p.name, p.digest, p.fetched_at, p.good_until) for p in pieces])
-                self._writer.execute(_PRUNE)
+                change(self._writer)
                 self._writer.execute("COMMIT")
             except sqlite3.Error as error:
                 _log.error("collateral could not be kept: %s", error)

@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeEngine
 
 __all__ = ["SCHEMA_VERSION", "append_only_triggers", "ddl", "tables"]
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 tables = MetaData()
 
@@ -132,6 +132,7 @@ collateral_item = _table(
     _int("fetched_at"),
     _int("good_until"),
 )
+collateral_use = _table("collateral_use", _text("name", key=True), _int("used_at"))
 
 
 def ddl() -> list[str]:

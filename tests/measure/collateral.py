@@ -80,6 +80,10 @@ def _family(_long: bool) -> Result:
     return asyncio.run(_storm(FakePcs(vendor), fleet))
 
 
+def _unused(_long: bool) -> Result:
+    return _pytest("tests/kbs/collateral/test_usage.py")
+
+
 def _node(_long: bool) -> Result:
     return _pytest(
         "tests/kbs/collateral/test_nvidia.py::test_a_thousand_first_requests_fetch_each_piece_once",
@@ -140,6 +144,11 @@ TDX = (
 )
 GPU = (
     Measure(name="a fake RIM service, responder and list host that misbehave", target=_NAMED, take=_faults("nvidia")),
+    Measure(
+        name="responses about devices that are gone",
+        target="not asked for after 30 days without a decision; what decisions rest on stays",
+        take=_unused,
+    ),
     Measure(name="1,000 first requests for one manifest at once", target="one fetch of each piece", take=_node),
     Measure(
         name="a cold broker with an imported bundle and no network, GPUs",

@@ -153,6 +153,13 @@ class Collateral:
     nvidia_crl: str = option(
         base_url, "https://crl.ndis.nvidia.com", text="The host of NVIDIA's revocation lists for devices and manifests."
     )
+    unused: int = option(
+        duration("7d", "3650d"),
+        30 * 86_400_000,
+        text="How long what no decision uses is still renewed; then it is dropped, and fetched again if it is needed. "
+        'With fetch = "nothing" all is kept.',
+        example='"90d"',
+    )
     proxy: str | None = option(
         text(r"http://[a-zA-Z0-9.\-\[\]:]+", "http://host:port, without credentials"),
         None,

@@ -13,6 +13,7 @@ from kbs.store.migrations.m0003_meters_slide import MIGRATION as METERS_SLIDE
 from kbs.store.migrations.m0004_collateral_cache import MIGRATION as COLLATERAL_CACHE
 from kbs.store.migrations.m0005_leases_are_records import MIGRATION as LEASES_ARE_RECORDS
 from kbs.store.migrations.m0006_devices_are_held import MIGRATION as DEVICES_ARE_HELD
+from kbs.store.migrations.m0007_collateral_in_use import MIGRATION as COLLATERAL_IN_USE
 
 __all__ = ["MIGRATIONS"]
 
@@ -22,4 +23,5 @@ MIGRATIONS: tuple[Migration, ...] = (
     COLLATERAL_CACHE,
     LEASES_ARE_RECORDS,
     DEVICES_ARE_HELD,
+    COLLATERAL_IN_USE,
 )

@@ -21,6 +21,7 @@ from kbs.collateral.publisher import Vendor
 from kbs.collateral.service import CollateralService
 from kbs.collateral.shelf import Shelf
 from kbs.collateral.source import Source
+from kbs.collateral.usage import Usage
 from kbs.log.sequence import LogSequencer
 from kbs.model.collateral import Gathered, Used
 from kbs.outbound.client import Egress, Outbound
@@ -100,6 +101,7 @@ async def built(
     limits: Limits | None = None,
     seconds: float = 1.0,
     strangers: int = 64,
+    unused_ms: int = 30 * DAY,
     shelf: Shelf | None = None,
     cache: CollateralCache | None = None,
 ) -> AsyncIterator[Built]:
@@ -125,7 +127,9 @@ async def built(
     vendors: dict[type, Vendor] = {SnpEvidence: kds, TdxEvidence: pcs}
     nvidia = Nvidia(NvidiaSources(rim=source, crl=source, ocsp=source), library, anchors)
     lying = shelf or Shelf(Collateral())
-    service = CollateralService(lying, library, made, vendors, nvidia, chance=lambda: chance[0])
+    service = CollateralService(
+        lying, library, made, vendors, nvidia, usage=Usage(made, clock, unused_ms=unused_ms), chance=lambda: chance[0]
+    )
     try:
         yield Built(
             service=service,
