@@ -7,15 +7,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from attest.errors import NotBound
+from attest.anchors import Anchors
 from attest.evidence import TdxEvidence
 from attest.tdx.published import check_recoveries, check_tcb_info
-from attest.tdx.quote import parse
+from attest.tdx.uncertified import check_certifies, check_sound, named, needed_with
 from attest.tdx.verify import Needed, needed
+from kbs.collateral.errors import CollateralError
+from kbs.collateral.library import Library
 from kbs.collateral.pcs_orders import EARLY, ROOT_CRL_NAME, PcsOrders, pck_crl_name, qe_name, tcb_name
+from kbs.collateral.pcs_pck import PckSource, pck_name
+from kbs.collateral.source import Vendor
 from kbs.collateral.times import moment, ms
 from kbs.model.collateral import Coming, Piece
-from kbs.model.pieces import unpack_below
+from kbs.model.pieces import chain_of, pack_below, pem_of, unpack_below
 
 __all__ = ["BASE", "ROOT_CRL", "Pcs"]
 
@@ -26,36 +30,91 @@ ROOT_CRL: Final = "https://certificates.trustedservices.intel.com/IntelSGXRootCA
 class Pcs(PcsOrders):
     """All that one quote is judged by."""
 
-    curable: Final = frozenset({"COLLATERAL_MISSING", "COLLATERAL_EXPIRED", "CRL_MISSING", "CRL_EXPIRED"})
+    curable: Final = frozenset(
+        {"COLLATERAL_MISSING", "COLLATERAL_EXPIRED", "CRL_MISSING", "CRL_EXPIRED", "PCK_CHAIN_MISSING"}
+    )
+
+    def __init__(
+        self,
+        source: Vendor,
+        root_crl: tuple[Vendor, str],
+        library: Library,
+        anchors: Anchors,
+        *,
+        certificates: PckSource,
+    ) -> None:
+        super().__init__(source, root_crl, library, anchors)
+        self._certificates = certificates
 
     def at_hand(self, evidence: TdxEvidence, now: int) -> list[Piece]:
         """All that the quote needs if all of it is there, valid at `now`; else nothing. Raises AttestError."""
-        need = needed(evidence.quote)
-        return [] if need is None else self._at_hand(need, now)
+        need, own = self._needed(evidence.quote, now)
+        if need is None:
+            return []
+        names = (tcb_name(need.tee, need.fmspc), qe_name(need.tee), pck_crl_name(need.ca), ROOT_CRL_NAME)
+        found = [piece for name in names if (piece := self._library.look(name, now)) is not None]
+        return [*found, *own] if len(found) == len(names) else []
 
     async def gather(self, evidence: TdxEvidence, *, report_data: bytes, now: int) -> list[Piece]:
         """All that the quote needs, fetched where it is not at hand.
 
-        The quote is authentic when this is asked for: verification checks its signatures before it misses anything.
-        Raises NotBound for one that was made for something else, and CollateralError.
+        A quote that carries its certificate is authentic when this is asked for: verification checks its signatures
+        before it misses anything. One that does not has been checked as far as that goes, and its certificate is
+        fetched first; none of it where there is none to be had, which is for the verifier to say.
+
+        Raises NotBound for one that was made for something else, NotAuthentic, and CollateralError.
         """
-        found = parse(evidence.quote)
-        got = found.td.report_data if found.td is not None else b""
-        if got != report_data:
-            raise NotBound("REPORT_DATA_MISMATCH", "report.report_data", expected=report_data, got=got)
-        need = needed(evidence.quote)
+        check_sound(evidence.quote, report_data=report_data)
+        await self._certify(evidence.quote, now)
+        need, own = self._needed(evidence.quote, now)
         if need is None:
             return []
+        if own:
+            check_certifies(evidence.quote, chain_of(own[0]), self._anchors, now=moment(now))
         tcb = await self._library.get(self.tcb(need.tee, need.fmspc), now)
         orders = (self.qe(need.tee), self.pck_crl(need.ca), self.root_list(unpack_below(tcb.data)[0]))
-        return [tcb, *await asyncio.gather(*(self._library.get(order, now) for order in orders))]
+        return [tcb, *await asyncio.gather(*(self._library.get(order, now) for order in orders)), *own]
+
+    async def _certify(self, quote: bytes, now: int) -> None:
+        """What the quote's certificate needs, if it does not carry its chain: itself, or what is above the leaf."""
+        wanted = named(quote)
+        if wanted is None:
+            return
+        if wanted.leaf:
+            need = needed(quote)
+            if need is not None and need.ca:
+                await self._library.get(self.pck_crl(need.ca), now)
+            return
+        order = self._certificates.order(wanted, quote)
+        if order is not None:
+            try:
+                await self._library.get(order, now)
+            except CollateralError as error:
+                if error.check != "SOURCE_UNKNOWN":
+                    raise
+
+    def _needed(self, quote: bytes, now: int) -> tuple[Needed | None, list[Piece]]:
+        """What the quote is judged by, and the piece that certifies it where the quote does not carry its chain.
+
+        A leaf alone is joined to the CA's own chain, which comes with its list.
+        """
+        wanted = named(quote)
+        if wanted is None:
+            return needed(quote), []
+        piece = self._library.look(pck_name(wanted), now)
+        if wanted.leaf and (need := needed(quote)) is not None:
+            above = self._library.look(pck_crl_name(need.ca), now)
+            if above is not None:
+                data = pack_below(unpack_below(above.data)[0], pem_of(wanted.leaf))
+                piece = replace(above, name=pck_name(wanted), data=data)
+        return (None, []) if piece is None else (needed_with(quote, chain_of(piece)), [piece])
 
     def foretell(self, evidence: TdxEvidence, now: int) -> tuple[list[Piece], Coming] | None:
         """What the quote will be judged by once Intel's next TCB evaluation is the standard; None if none is announced.
 
         The pieces bear the names of those that they will replace. Raises AttestError.
         """
-        need = needed(evidence.quote)
+        need, _ = self._needed(evidence.quote, now)
         standard = self.at_hand(evidence, now)
         if need is None or not standard:
             return None
@@ -85,8 +144,3 @@ class Pcs(PcsOrders):
 
     def proved(self, evidence: TdxEvidence) -> None:
         """Nothing is owed: what is fetched here is fetched for quotes that a genuine platform signed."""
-
-    def _at_hand(self, need: Needed, now: int) -> list[Piece]:
-        names = (tcb_name(need.tee, need.fmspc), qe_name(need.tee), pck_crl_name(need.ca), ROOT_CRL_NAME)
-        found = [piece for name in names if (piece := self._library.look(name, now)) is not None]
-        return found if len(found) == len(names) else []

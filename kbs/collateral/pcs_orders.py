@@ -32,6 +32,7 @@ from attest.tdx.published import (
     check_root_crl,
     check_tcb_info,
 )
+from attest.tdx.uncertified import check_pck
 from kbs.collateral.library import Library, Order
 from kbs.collateral.source import Vendor
 from kbs.collateral.times import DAY_MS, moment, ms
@@ -88,6 +89,8 @@ class PcsOrders:
                 return ms(check_recoveries(body, chain, self._anchors, tee=tee, now=at).expires)
             case ["intel", "pckcrl", ca]:
                 return ms(check_pck_crl(body, chain, self._anchors, ca=ca, now=at).expires)
+            case ["intel", "pck", _]:
+                return ms(check_pck(body.rstrip() + b"\n" + chain, self._anchors, now=at))
             case ["intel", "rootcrl"]:
                 return ms(check_root_crl(body, chain, self._anchors, now=at).expires)
         return None

@@ -10,13 +10,15 @@ What a piece holds follows from its name:
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from attest.errors import Malformed
 from attest.evidence import Collateral, TdxCollateral, read_certificates
 from kbs.model.collateral import Piece
 
-__all__ = ["collateral_of", "pack_below", "pack_chain", "unpack_below", "unpack_chain"]
+__all__ = ["chain_of", "collateral_of", "pack_below", "pack_chain", "pem_of", "unpack_below", "unpack_chain"]
 
 _MOST_LINKS = 8
 
@@ -34,7 +36,29 @@ def collateral_of(pieces: Sequence[Piece]) -> Collateral:
                 of["rims"].append(piece.data)
             case ["nvidia", "crl" | "ocsp" as kind, *_]:
                 of["crls" if kind == "crl" else "ocsp"].append(unpack_chain(piece.data)[1])
-    return Collateral(**{kind: tuple(found) for kind, found in of.items()}, tdx=tuple(_families(pieces)))
+    return Collateral(**{kind: tuple(found) for kind, found in of.items()}, tdx=tuple(_certified(pieces)))
+
+
+def chain_of(piece: Piece) -> bytes:
+    """The whole chain, PEM, of a piece that is a certificate of a platform's."""
+    above, leaf = unpack_below(piece.data)
+    return leaf.rstrip(b"\0\r\n ") + b"\n" + above
+
+
+def pem_of(der: bytes) -> bytes:
+    """A certificate in PEM."""
+    text = base64.b64encode(der).decode()
+    lines = "\n".join(text[at : at + 64] for at in range(0, len(text), 64))
+    return f"-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n".encode()
+
+
+def _certified(pieces: Sequence[Piece]) -> Iterator[TdxCollateral]:
+    """Families, each chain of a platform's beside one of them: a verifier looks for chains in all."""
+    families = list(_families(pieces))
+    chains = [chain_of(piece) for piece in pieces if piece.name.startswith("intel/pck/")]
+    for number in range(max(len(families), len(chains)) if families else 0):
+        chain = chains[number] if number < len(chains) else b""
+        yield replace(families[number % len(families)], pck_certificate_chain=chain)
 
 
 def _families(pieces: Sequence[Piece]) -> Iterator[TdxCollateral]:

@@ -15,7 +15,8 @@ from kbs.collateral.budget import Budget
 from kbs.collateral.kds import Kds
 from kbs.collateral.library import Library
 from kbs.collateral.nvidia import Nvidia, NvidiaSources
-from kbs.collateral.pcs import Pcs
+from kbs.collateral.pcs import BASE, Pcs
+from kbs.collateral.pcs_pck import PckSource
 from kbs.collateral.port import Chance, Clock
 from kbs.collateral.service import CollateralService
 from kbs.collateral.shelf import Shelf
@@ -65,7 +66,9 @@ async def open_collateral(
     )
     root = urlsplit(section.pcs_root_crl)
     root_crl = source("intel-root-crl", f"{root.scheme}://{root.netloc}"), root.path
-    pcs = Pcs(source("intel-pcs", section.pcs), root_crl, library, anchors)
+    intel, strangers = source("intel-pcs", section.pcs), Budget(_STRANGERS, _STRANGER_EVERY_MS, monotonic)
+    certificates = PckSource(intel, anchors, strangers, pccs=section.pcs != BASE)
+    pcs = Pcs(intel, root_crl, library, anchors, certificates=certificates)
     places = {"rim": section.nvidia_rim, "crl": section.nvidia_crl, "ocsp": section.nvidia_ocsp}
     sources = NvidiaSources(**{kind: source(f"nvidia-{kind}", base) for kind, base in places.items()})
     nvidia = Nvidia(sources, library, anchors)

@@ -17,7 +17,7 @@ class FakePcs:
     """Answers for one platform family. `tcb` and `identity` change the documents; with `pccs` lists are hexadecimal.
 
     `early_tcb` and `early_identity` are the changes of what is announced, if anything is; `events` are the dates of TCB
-    recoveries by their number.
+    recoveries by their number; `certificates` are PCK certificates (PEM) by the query that asks for them.
     """
 
     def __init__(self, intel: Intel, *, pccs: bool = False) -> None:
@@ -27,6 +27,7 @@ class FakePcs:
         self.early_tcb: dict[str, object] | None = None
         self.early_identity: dict[str, object] | None = None
         self.events: dict[int, str] = {}
+        self.certificates: dict[str, bytes] = {}
         self._pccs = pccs
         self._lists = {issuer: intel.crl(issuer) for issuer in ("root", "platform", "processor")}
 
@@ -47,6 +48,8 @@ class FakePcs:
             lists = "/sgx/certification/v4/pckcrl", f"ca={ca}&encoding=der"
             table[lists] = lambda ca=ca: self._pck_crl(ca)  # type: ignore[misc]
         table[ROOT_CRL, ""] = lambda: self._list(self._lists["root"], {})
+        for query, leaf in self.certificates.items():
+            table["/sgx/certification/v4/pckcert", query] = lambda leaf=leaf: self._pck(leaf)  # type: ignore[misc]
         found = table.get((parts.path, parts.query))
         return Answer(status=404) if found is None else found()
 
@@ -66,6 +69,10 @@ class FakePcs:
     def _pck_crl(self, ca: str) -> Answer:
         chain = quote(self.intel.ca(ca).pem + self.intel.root.pem)
         return self._list(self._lists[ca], {"SGX-PCK-CRL-Issuer-Chain": chain})
+
+    def _pck(self, leaf: bytes) -> Answer:
+        chain = quote(self.intel.ca("platform").pem + self.intel.root.pem)
+        return Answer(body=leaf, headers={"SGX-PCK-Certificate-Issuer-Chain": chain, "SGX-FMSPC": "90C06F000000"})
 
     def _list(self, der: bytes, headers: Mapping[str, str]) -> Answer:
         return Answer(body=der.hex().encode() if self._pccs else der, headers=headers)

@@ -84,6 +84,10 @@ def _unused(_long: bool) -> Result:
     return _pytest("tests/kbs/collateral/test_usage.py")
 
 
+def _certificates(_long: bool) -> Result:
+    return _pytest("tests/kbs/collateral/test_pck.py")
+
+
 def _node(_long: bool) -> Result:
     return _pytest(
         "tests/kbs/collateral/test_nvidia.py::test_a_thousand_first_requests_fetch_each_piece_once",
@@ -135,6 +139,11 @@ PRODUCT = (
 )
 TDX = (
     Measure(name="a fake PCS and PCCS that misbehave", target=_NAMED, take=_faults("pcs")),
+    Measure(
+        name="quotes that name their PCK certificate, types 1 to 4",
+        target="the right certificate, one fetch, verified before it is kept; or refused by name",
+        take=_certificates,
+    ),
     Measure(name="1,000 first requests for one FMSPC at once", target="one fetch of each piece", take=_family),
     Measure(
         name="a cold broker with an imported bundle and no network",

@@ -17,6 +17,7 @@ from kbs.collateral.kds import Kds
 from kbs.collateral.library import Library, Limits
 from kbs.collateral.nvidia import Nvidia, NvidiaSources
 from kbs.collateral.pcs import Pcs
+from kbs.collateral.pcs_pck import PckSource
 from kbs.collateral.publisher import Vendor
 from kbs.collateral.service import CollateralService
 from kbs.collateral.shelf import Shelf
@@ -101,6 +102,7 @@ async def built(
     limits: Limits | None = None,
     seconds: float = 1.0,
     strangers: int = 64,
+    pccs: bool = False,
     unused_ms: int = 30 * DAY,
     shelf: Shelf | None = None,
     cache: CollateralCache | None = None,
@@ -123,7 +125,8 @@ async def built(
         strangers=Budget(strangers, 10_000, clock),
         known=Budget(16, 60_000, clock),
     )
-    pcs = Pcs(source, (source, ROOT_CRL), library, anchors)
+    certificates = PckSource(source, anchors, Budget(strangers, 10_000, clock), pccs=pccs)
+    pcs = Pcs(source, (source, ROOT_CRL), library, anchors, certificates=certificates)
     vendors: dict[type, Vendor] = {SnpEvidence: kds, TdxEvidence: pcs}
     nvidia = Nvidia(NvidiaSources(rim=source, crl=source, ocsp=source), library, anchors)
     lying = shelf or Shelf(Collateral())
