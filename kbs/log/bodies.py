@@ -174,8 +174,9 @@ def credential(*, entry_id: str, actor: str, broker: Broker, key: bytes, certifi
 def incident(*, entry_id: str, broker: Broker, kind: str, at: int, ahead_ms: int | None, bundle: bytes) -> Draft:
     """Something happened to the log itself. `at` is when, by the clock that saw it.
 
-    `frozen`: the log was frozen and is no longer; `bundle` is the SHA-256 of the evidence that was kept. `clock`: the
-    log's time was found `ahead_ms` ahead of the clock; there is no bundle, and an empty digest is written as null.
+    `frozen`: the log was frozen and is no longer; `bundle` is the SHA-256 of the evidence that was kept. `restored`:
+    the store was put back from the backup whose list has the SHA-256 `bundle`. `clock`: the log's time was found
+    `ahead_ms` ahead of the clock; there is no bundle, and an empty digest is written as null.
     """
     body = {
         **common("log.incident", entry_id, "", ("broker", broker.id), broker, None),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kbs.custody.recovery import RecoveryKey
     from kbs.serve.commands import Doors
 
-__all__ = ["register"]
+__all__ = ["recovery_key", "register"]
 
 _TEXT = """The root key wraps every other key. At init it is also wrapped for at least two offline recovery keys. That
 wrap, recovery.json, is no secret: keep a copy with every backup. Each recovery key alone opens it: keep them apart.
@@ -90,7 +90,8 @@ def _keygen_one(name: Path, args: argparse.Namespace, doors: Doors) -> None:
     doors.say(json.dumps(told) if args.json else text)
 
 
-def _recovery_key(path: Path) -> RecoveryKey:
+def recovery_key(path: Path) -> RecoveryKey:
+    """The private half of a recovery key, from its file; raises RootUnusable."""
     from kbs.custody.file import read_private  # noqa: PLC0415
     from kbs.custody.recovery import RecoveryKey  # noqa: PLC0415
 
@@ -102,7 +103,7 @@ def _drill(args: argparse.Namespace, doors: Doors) -> int:
     from kbs.serve.config.load import load  # noqa: PLC0415
     from kbs.serve.root_life import drill  # noqa: PLC0415
 
-    key = _recovery_key(args.recovery_key)
+    key = recovery_key(args.recovery_key)
     count = drill(load(args.config).config, key)
     told = {"recovery_key": key.public.id, "opens_root": True, "keys_opened": count}
     text = f"The recovery key {key.public.id} opens the root key, and that opens all {count} keys below it."
@@ -116,7 +117,7 @@ def _recover(args: argparse.Namespace, doors: Doors) -> int:
     from kbs.serve.secrets import root_path  # noqa: PLC0415
 
     config = load(args.config).config
-    key = _recovery_key(args.recovery_key)
+    key = recovery_key(args.recovery_key)
     count = recover(config, key, doors.credentials, doors.ask)
     told = {"recovery_key": key.public.id, "root": str(root_path(config)), "keys_opened": count}
     text = f"{root_path(config)} is there again, and opens all {count} keys below it."

@@ -16,6 +16,7 @@ from attest.anchors import BUILT_IN, Anchors
 from kbs.custody.envelope import WrapInvalid
 from kbs.custody.root import RootUnusable
 from kbs.serve import (
+    cmd_backup,
     cmd_config,
     cmd_custody,
     cmd_doctor,
@@ -128,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         cmd_custody,
         cmd_doctor,
         cmd_trust,
+        cmd_backup,
         cmd_store,
         cmd_incident,
         cmd_web,

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from attest.tlog.entry import parse_leaf
 from attest.tlog.keys import SignerKey
-from kbs.custody.authority import Authority
 from kbs.custody.envelope import KEY_SIZE
 from kbs.custody.file import write_private
 from kbs.custody.recovery import RecoveryPublic, wrap_for_recovery
@@ -22,7 +21,8 @@ from kbs.serve.config.sections import Config
 from kbs.serve.founders import Founder, Invitation
 from kbs.serve.lock import alone
 from kbs.serve.secrets import Ask, root_path, write_root
-from kbs.serve.site import LOG, SERVER_CA, Site, initialise
+from kbs.serve.server_ca import server_cas, trusted
+from kbs.serve.site import LOG, Site, initialise
 from kbs.serve.unfinished import NotOurs, Unfinished, clear, finish, staged
 from kbs.store.port import Clock, Faults, no_fault
 from kbs.store.read import Reader
@@ -92,7 +92,7 @@ async def first_run(
                 site, clock, simulated=simulated, root=root, founders=founders, faults=faults
             )
             faults("init-store")
-            _write(_trust_file(site), trust_document(config, root, config.deployment.tenant))  # 5
+            _write(_trust_file(site), trust_document(config, root, config.deployment.tenant, clock()))  # 5
             faults("init-trust")
             ids = tuple(key.id for key in recovery)
             made = FirstRun(site=site, invitations=invitations, recovery=ids, trust=_trust_file(site))
@@ -149,14 +149,14 @@ def read_recovery_keys(config: Config) -> list[RecoveryPublic]:
     return found
 
 
-def trust_document(config: Config, root: HeldRoot, tenant: str) -> bytes:
-    """`sealgate.trust/1` for the workloads of `tenant`, and auditors."""
+def trust_document(config: Config, root: HeldRoot, tenant: str, now: int) -> bytes:
+    """`sealgate.trust/1` for the workloads of `tenant`, and auditors: with the server CA in force and its successor."""
     site = site_for(config)
     reader = Reader(site.store)
     try:
         vault = Vault(root, reader)
         seed = vault.broker_keys(LOG)[-1][1].reveal()
-        own = Authority.of(vault.broker_keys(SERVER_CA)[-1][1]).pem
+        own = trusted(server_cas(vault, now))
         [(_, first, _)] = reader.entries(0, 1)
     finally:
         reader.close()

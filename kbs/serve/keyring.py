@@ -18,6 +18,7 @@ from kbs.log.bodies import Broker as Identity
 from kbs.log.bodies import change
 from kbs.model.unit import Unit, Verdict
 from kbs.release.challenge import Challenges
+from kbs.serve.server_ca import in_force
 from kbs.serve.site import CHALLENGE, EAR, PEOPLE_CA, PEOPLE_CA_LIFE_MS, SERVER_CA
 from kbs.store.port import Clock
 
@@ -54,23 +55,22 @@ class Keyring:
         self.challenges = Challenges(vault.broker_keys(CHALLENGE, newest=3))
         self.results = ResultSigner(vault.broker_keys(EAR, newest=2))
         self._authorities: list[tuple[int, Authority]] = []
-        self._server = Authority.of(vault.broker_keys(SERVER_CA)[-1][1])
+        self._servers: list[tuple[int, Authority]] = []
         self.look()
 
     def look(self) -> None:
         """Reads what is stored; raises StoreUnavailable, WrapInvalid, and then all is as it was."""
         challenges = self._vault.broker_keys(CHALLENGE, newest=3)
         people = [(since, Authority.of(secret)) for since, secret in self._vault.broker_keys(PEOPLE_CA, newest=2)]
+        servers = [(since, Authority.of(secret)) for since, secret in self._vault.broker_keys(SERVER_CA, newest=2)]
         results = self._vault.broker_keys(EAR, newest=2)
         self.challenges.renew(challenges)
         self.results.renew(results)
-        self._authorities = people
+        self._authorities, self._servers = people, servers
 
     def issuer(self) -> Authority:
         """The CA that people's certificates are issued from now."""
-        now = self._clock()
-        begun = [ca for since, ca in self._authorities if since <= now]
-        return begun[-1] if begun else self._authorities[0][1]
+        return in_force(self._authorities, self._clock())
 
     @property
     def people_ca(self) -> bytes:
@@ -79,8 +79,8 @@ class Keyring:
 
     @property
     def server_ca(self) -> Authority:
-        """The CA that server certificates are issued from."""
-        return self._server
+        """The CA that server certificates are issued from now."""
+        return in_force(self._servers, self._clock())
 
     def due(self, rows: Mapping[str, tuple[int, int]], broker: Identity) -> list[Unit]:
         """A unit for each key that is due to be replaced. `rows` is (serial, not_before) of each purpose's newest.

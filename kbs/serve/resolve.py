@@ -22,7 +22,7 @@ from kbs.store.door import WriteDoor
 from kbs.store.port import Clock
 from kbs.store.statements import GET_ENTRIES
 
-__all__ = ["log_resolved"]
+__all__ = ["log_resolved", "simulated"]
 
 
 def log_resolved(store: Path, found: SiteCheck, bundle: bytes, at: int, clock: Clock) -> None:
@@ -34,7 +34,7 @@ def log_resolved(store: Path, found: SiteCheck, bundle: bytes, at: int, clock: C
         return
     draft = incident(
         entry_id=os.urandom(16).hex(),
-        broker=Broker(id="incident", measurement="", simulated=_simulated(store)),
+        broker=Broker(id="incident", measurement="", simulated=simulated(store)),
         kind="frozen",
         at=at,
         ahead_ms=None,
@@ -49,7 +49,7 @@ async def _commit(door: WriteDoor, unit: Unit) -> None:
     await door.commit([unit])
 
 
-def _simulated(store: Path) -> bool:
+def simulated(store: Path) -> bool:
     """As the genesis entry says: an entry that said otherwise would be refused by every auditor."""
     with closing(open_reader(store)) as connection:
         row = connection.execute(GET_ENTRIES, {"start": 0, "end": 1}).fetchone()

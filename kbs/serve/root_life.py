@@ -63,7 +63,7 @@ async def rotate(config: Config, clock: Clock, credentials: Path | None, ask: As
     """
     site, path = site_for(config), root_path(config)
     refuse_unfinished(site.directory)
-    with alone(site.directory), closing(Reader(site.store)) as reader:  # 1
+    with alone(site.directory), alone(site.directory, "custody.lock"), closing(Reader(site.store)) as reader:  # 1
         ensure_sound(site.store, site.log, clock)
         old = open_root(config, credentials, ask)
         if settle(config, reader, old, credentials, ask):  # 2

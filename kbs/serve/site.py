@@ -24,7 +24,17 @@ from kbs.store.door import WriteDoor
 from kbs.store.port import Clock, Faults, no_fault
 from kbs.store.read import Reader
 
-__all__ = ["CHALLENGE", "EAR", "LOG", "PEOPLE_CA", "PSEUDONYM", "SERVER_CA", "Site", "initialise"]
+__all__ = [
+    "CHALLENGE",
+    "EAR",
+    "LOG",
+    "PEOPLE_CA",
+    "PSEUDONYM",
+    "SERVER_CA",
+    "SERVER_CA_LIFE_MS",
+    "Site",
+    "initialise",
+]
 
 CHALLENGE, LOG, PSEUDONYM, EAR = "challenge", "log", "pseudonym", "ear"
 SERVER_CA, PEOPLE_CA = "server-ca", "people-ca"

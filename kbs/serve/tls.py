@@ -33,6 +33,7 @@ class Certificates:
         self._credentials = credentials
         self._clock = clock
         self._made = clock()
+        self._issuer = keyring.server_ca.der
         self._tls = self._make()
 
     def current(self) -> Tls:
@@ -40,14 +41,15 @@ class Certificates:
         return self._tls
 
     def renew(self) -> None:
-        """Own ones every day, configured ones when their files change, both when the people's CA does."""
-        own = self._config.tls.certificate is None
+        """Own ones every day and when another CA takes over, configured ones when their files change, both when the
+        people's CA does."""
+        own, issuer = self._config.tls.certificate is None, self._keyring.server_ca.der
         due = self._clock() - self._made >= _RENEW_MS or self._tls.people_ca != self._keyring.people_ca
-        if own and not due:
+        if own and not due and issuer == self._issuer:
             return
         made = self._make()
         if own or made != self._tls:
-            self._tls, self._made = made, self._clock()
+            self._tls, self._made, self._issuer = made, self._clock(), issuer
 
     def _make(self) -> Tls:
         tls = self._config.tls

@@ -20,7 +20,7 @@ from kbs.store.freeze import refuse_frozen, sync_directory
 from kbs.store.schema import SCHEMA_VERSION
 from kbs.store.selfcheck import SelfCheck, check_store, log_identity
 
-__all__ = ["Exists", "Kept", "backup", "restore"]
+__all__ = ["Exists", "Kept", "backup", "look", "restore"]
 
 
 class Exists(StoreUnusable):
@@ -85,19 +85,33 @@ def _copy(source: sqlite3.Connection, out: Path) -> Kept:
     return kept
 
 
-def _believe(copy: Path, out: Path) -> Kept:
-    """Opens the copy and checks it; raises StoreUnavailable if it is not sound."""
-    connection, version = open_any(copy, "ro")
+def look(path: Path) -> Kept:
+    """What a copy holds, opened and checked like a store that is to be served; raises StoreUnusable if it is not sound.
+
+    Of whatever schema: what an older version of Sealgate copied can be restored and then migrated.
+    """
+    connection, version = open_any(path, "ro")
     with closing(connection):
-        connection.execute("BEGIN")
-        damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        identity = log_identity(connection)
-        found: SelfCheck = check_store(connection, origin=identity[0] if identity else None)
+        try:
+            connection.execute("BEGIN")
+            damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            identity = log_identity(connection)
+            found: SelfCheck = check_store(connection, origin=identity[0] if identity else None)
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"{path} is not sound: {error}") from error
     if damage != "ok" or not found.passed or found.head is None:
-        why = damage if damage != "ok" else found.sentence()
-        raise StoreUnavailable(f"the copy {out} is not sound and was removed: {why}")
-    size = copy.stat().st_size
+        raise StoreUnusable(f"{path} is not sound: {damage if damage != 'ok' else found.sentence()}")
+    size = path.stat().st_size
     return Kept(origin=identity[0] if identity else "", head=found.head, schema=version, bytes=size)
+
+
+def _believe(copy: Path, out: Path) -> Kept:
+    """What the copy holds; raises StoreUnavailable if it is not sound."""
+    try:
+        return look(copy)
+    except StoreUnusable as error:
+        said = str(error).removeprefix(f"{copy} is not sound: ")
+        raise StoreUnavailable(f"the copy {out} is not sound and was removed: {said}") from error
 
 
 def _sync(path: Path) -> None:

@@ -111,7 +111,8 @@ async def test_a_backup_of_the_last_moment_serves_again_and_answers_repeats(
         running.publisher.publish()
         backup(site.site.store, kept)
     _move_away(site)
-    done = command("restore", "--backup", kept, "--directory", site.directory, "--json")
+    restore_it = ("restore", "--backup", kept, "--directory", site.directory, "--json")
+    done = await asyncio.to_thread(command, *restore_it)
     assert (done.code, json.loads(done.out)["frozen"]) == (0, None)
     assert stat.S_IMODE(site.site.store.stat().st_mode) == 0o600
     with site.open() as running:

@@ -53,7 +53,7 @@ WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no directory given": (("backup", "--out", "x"), 2, "--directory"),
     "no such directory": (("migrate", "--directory", "{}/none"), 2, "is not a directory"),
     "a directory without a store": (("migrate", "--directory", "{}"), 5, "cannot be opened as a store"),
-    "a backup that is not there": (("restore", "--directory", "{}", "--backup", "{}/none"), 5, "cannot be opened"),
+    "a backup that is not there": (("restore", "--directory", "{}", "--backup", "{}/none"), 5, "is not there"),
     "a place that is not there": (("incident", "--directory", "{}", "--out", "{}/none/e"), 5, "No such file"),
 }
 

@@ -16,12 +16,14 @@ from kbs.custody.vault import Vault
 from kbs.serve.doctor.symptom import DAY_MS, FINE, PROBLEM, SKIPPED, WARNING, Outcome, Patient, Symptom
 from kbs.serve.first_run import read_recovery_keys
 from kbs.serve.secrets import open_root, read_secret, root_path
-from kbs.serve.site import PEOPLE_CA, SERVER_CA
+from kbs.serve.server_ca import ServerCa, server_cas
+from kbs.serve.site import PEOPLE_CA
 from kbs.store.read import Reader
 
 __all__ = ["certificates", "custody"]
 
 _SOON_MS = 14 * DAY_MS
+_NOTICE_DAYS = 30
 _SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -76,14 +78,27 @@ def certificates(patient: Patient) -> Iterator[Symptom]:
     else:
         with closing(Reader(patient.site.store)) as reader:
             vault = Vault(root, reader)
-            own = {n: Authority.of(vault.broker_keys(n)[-1][1]).certificate for n in (SERVER_CA, PEOPLE_CA)}
-        yield _ends("the CA of the broker's servers", own[SERVER_CA], patient, 365 * DAY_MS)
-        yield _ends("the CA of people's certificates", own[PEOPLE_CA], patient, _SOON_MS)
+            people = Authority.of(vault.broker_keys(PEOPLE_CA)[-1][1]).certificate
+            servers = server_cas(vault, patient.now)
+        yield from _servers(servers, patient)
+        yield _ends("the CA of people's certificates", people, patient, _SOON_MS)
     tls = patient.config.tls
     if tls.certificate is not None and tls.key is not None:
         chain = x509.load_pem_x509_certificates(tls.certificate.read_bytes())
         yield _ends(f"the server certificate {tls.certificate}", chain[0], patient, _SOON_MS)
         yield _pair(patient, chain)
+
+
+def _servers(cas: Sequence[ServerCa], patient: Patient) -> Iterator[Symptom]:
+    """The CA in force, and the one that takes over: who has not got it in a trust file by then is shut out."""
+    for ca in cas:
+        if ca.state == "in force":
+            yield _ends("the CA of the broker's servers", ca.authority.certificate, patient, 365 * DAY_MS)
+        if ca.state == "next":
+            days = (ca.since - patient.now) // DAY_MS
+            said = f"another server CA takes over in {days} days: every image needs a trust file that lists it by then"
+            outcome = WARNING if days < _NOTICE_DAYS else FINE
+            yield Symptom(area="certificates", outcome=outcome, sentence=said)
 
 
 def _ends(what: str, certificate: x509.Certificate, patient: Patient, soon_ms: int) -> Symptom:

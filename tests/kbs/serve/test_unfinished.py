@@ -65,7 +65,7 @@ def _killed_at(config: Path, point: str) -> None:
 def _whole(config: Path) -> None:
     """The root key in place, its recovery wraps, every key below it and the trust file belong together."""
     site = config.parent / "site"
-    names = {path.name for path in site.iterdir()} - {"store.db-wal", "store.db-shm"}
+    names = {path.name for path in site.iterdir()} - {"store.db-wal", "store.db-shm", "custody.lock"}
     assert names == {"recovery.json", "root.key", "serving.lock", "store.db", "trust.json"}
     read = load_config(config).config
     for number in (1, 2):
