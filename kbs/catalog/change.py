@@ -15,7 +15,7 @@ from attest.tlog.entry import canonical
 from kbs.catalog.coherence import complaints, misstep
 from kbs.catalog.fields import DocumentInvalid
 from kbs.catalog.port import ChangeDraft
-from kbs.catalog.snapshot import read_object, snapshot_of
+from kbs.catalog.snapshot import evolve, read_object
 from kbs.model.asset import Object, Snapshot
 from kbs.model.effect import DropObject, Effect, PutObject
 from kbs.model.names import place_of
@@ -90,7 +90,7 @@ def update(snapshot: Snapshot, kind: str, name: str, document: Mapping[str, obje
 def delete(snapshot: Snapshot, kind: str, name: str, *, etag: str, now: int) -> Change:
     """No object any more. Raises Refused NOT_FOUND, ETAG_MISMATCH or CATALOGUE_RULE where something needs it."""
     present = _present(snapshot, kind, name, etag)
-    after = _with(snapshot, {n: o for n, o in snapshot.objects.items() if n != name})
+    after = evolve(snapshot, {}, frozenset({name}), snapshot.revision, snapshot.governance)
     _insist(complaints(after, name, present.reading, now))
     return Change(kind=kind, name=name, old=present.digest, new=b"", document=b"", after=after)
 
@@ -114,7 +114,7 @@ def _change(snapshot: Snapshot, kind: str, name: str, document: Mapping[str, obj
     before = snapshot.objects.get(name)
     digest = hashlib.sha256(data).digest()
     written = Object(kind=kind, digest=digest, document=data, reading=reading)
-    after = _with(snapshot, {**snapshot.objects, name: written})
+    after = evolve(snapshot, {name: written}, frozenset(), snapshot.revision, snapshot.governance)
     if digest != old:
         wrong = misstep(before.reading if before else None, reading)
         _insist([wrong] if wrong else complaints(after, name, before.reading if before else None, now))
@@ -135,7 +135,3 @@ def _check_name(kind: str, name: str) -> None:
 def _insist(found: Iterable[tuple[str, str]]) -> None:
     for rule, sentence in found:
         raise Refused("CATALOGUE_RULE", check=rule, got=sentence)
-
-
-def _with(snapshot: Snapshot, objects: Mapping[str, Object]) -> Snapshot:
-    return snapshot_of(objects, snapshot.revision, snapshot.governance)

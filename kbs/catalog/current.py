@@ -1,17 +1,17 @@
-"""The catalogue at its present revision: loaded when the revision moves, otherwise the same value again."""
+"""The catalogue at its present revision: brought forward when the revision moves, otherwise the same value again."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from kbs.catalog.port import ObjectReader
-from kbs.catalog.snapshot import load
+from kbs.catalog.port import ChangedReader, ObjectReader
+from kbs.catalog.snapshot import load, reload
 from kbs.model.asset import Snapshot
 
 __all__ = ["CurrentCatalogue"]
 
 
-class RevisionReader(ObjectReader, Protocol):
+class RevisionReader(ObjectReader, ChangedReader, Protocol):
     """Objects, and the revision that tells when to read them again."""
 
     def revision(self) -> tuple[int, int]:
@@ -19,7 +19,7 @@ class RevisionReader(ObjectReader, Protocol):
 
 
 class CurrentCatalogue:
-    """One point read per use; the whole catalogue only when it changed."""
+    """One point read per use; what changed, when it changed."""
 
     def __init__(self, reader: RevisionReader) -> None:
         self._reader = reader
@@ -29,5 +29,5 @@ class CurrentCatalogue:
         """The catalogue; raises DocumentInvalid, and StoreUnavailable."""
         revision, governance = self._reader.revision()
         if (revision, governance) != (self._snapshot.revision, self._snapshot.governance):
-            self._snapshot = load(self._reader, self._snapshot)
+            self._snapshot = reload(self._reader, self._snapshot)
         return self._snapshot

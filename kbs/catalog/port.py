@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from kbs.model.asset import Changed
 from kbs.model.log import Draft
 
-__all__ = ["ChangeDraft", "ObjectReader"]
+__all__ = ["ChangeDraft", "ChangedReader", "ObjectReader"]
 
 
 class ObjectReader(Protocol):
@@ -14,6 +16,16 @@ class ObjectReader(Protocol):
 
     def objects(self) -> tuple[int, int, list[tuple[str, str, bytes, bytes]]]:
         """(revision, governance, [(name, kind, digest, document)])."""
+
+
+class ChangedReader(Protocol):
+    """What changed of them."""
+
+    def objects_since(self, index: int) -> Changed:
+        """Those that an entry after `index` wrote, and how many there are in all."""
+
+    def object_names(self) -> Sequence[str]:
+        """The names of all."""
 
 
 class ChangeDraft(Protocol):

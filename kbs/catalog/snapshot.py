@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kbs.catalog import documents as read
 from kbs.catalog import governance as read_governance
-from kbs.catalog.port import ObjectReader
+from kbs.catalog.port import ChangedReader, ObjectReader
 from kbs.model.asset import (
     Asset,
     Device,
@@ -22,7 +23,7 @@ from kbs.model.asset import (
 )
 from kbs.model.enrolment import Enrolment
 
-__all__ = ["load", "read_object", "snapshot_of"]
+__all__ = ["evolve", "load", "read_object", "reload", "snapshot_of"]
 
 Reading = Asset | Device | Enrolment | KeyVersion | Lock | NamedProfile | NamedReferences | Principal | Tenant
 
@@ -53,42 +54,87 @@ def read_object(kind: str, name: str, document: bytes) -> Reading:
     return reading
 
 
-def load(reader: ObjectReader, before: Snapshot | None = None) -> Snapshot:
-    """The catalogue at its present revision; raises DocumentInvalid for anything that does not read.
-
-    What is as it was in `before` is not read again: a change costs what changed.
-    """
+def load(reader: ObjectReader) -> Snapshot:
+    """The whole catalogue at its present revision; raises DocumentInvalid for anything that does not read."""
     revision, governance, rows = reader.objects()
-    kept = before.objects if before else {}
-    objects: dict[str, Object] = {}
-    for name, kind, digest, document in rows:
-        known = kept.get(name)
-        if known is not None and (known.kind, known.digest) == (kind, digest):
-            objects[name] = known
-            continue
-        reading = read_object(kind, name, document)
-        objects[name] = Object(kind=kind, digest=digest, document=document, reading=reading)
-    return snapshot_of(objects, revision, governance)
+    return snapshot_of(_read(rows), revision, governance)
+
+
+def reload(reader: ChangedReader, before: Snapshot) -> Snapshot:
+    """The catalogue at its present revision, from an earlier one: costs what changed, not what there is.
+
+    Raises DocumentInvalid as `load` does; `before` is then what it was.
+    """
+    changed = reader.objects_since(before.governance)
+    written = _read(changed.rows)
+    gone: frozenset[str] = frozenset()
+    if len(before.objects) + sum(name not in before.objects for name in written) != changed.count:
+        gone = frozenset(before.objects) - frozenset(reader.object_names())
+    return evolve(before, written, gone, changed.revision, changed.governance)
+
+
+def _read(rows: Sequence[tuple[str, str, bytes, bytes]]) -> dict[str, Object]:
+    return {
+        name: Object(kind=kind, digest=digest, document=document, reading=read_object(kind, name, document))
+        for name, kind, digest, document in rows
+    }
 
 
 def snapshot_of(objects: Mapping[str, Object], revision: int, governance: int) -> Snapshot:
     """The objects by what they are; of an asset's key versions, the newest that is enabled is what is released."""
-    found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
-    for each in objects.values():
-        found[each.kind].append(each.reading)
+    return evolve(_NOTHING, objects, frozenset(), revision, governance)
+
+
+def evolve(
+    before: Snapshot, written: Mapping[str, Object], gone: frozenset[str], revision: int, governance: int
+) -> Snapshot:
+    """`before` with the objects `written` as they are now, and without those `gone`. What is alike is shared."""
+    objects = {**before.objects, **written}
+    for name in gone:
+        objects.pop(name, None)
+    touched = [before.objects[name] for name in {*written, *gone} if name in before.objects] + list(written.values())
+    kinds = {each.kind for each in touched}
+    changed: dict[str, Any] = {}
+    for kind, (field, key) in _PLACES.items():
+        if kind in kinds:
+            alike: dict[Any, Any] = dict(getattr(before, field))
+            for each in touched:
+                if each.kind == kind:
+                    alike.pop(key(each.reading), None)
+            alike |= {key(o.reading): o.reading for n, o in written.items() if o.kind == kind and n not in gone}
+            changed[field] = alike
+    if "key-version" in kinds:
+        assets = {str(each.reading.asset) for each in touched if isinstance(each.reading, KeyVersion)}
+        changed["key_versions"] = {
+            **{name: version for name, version in before.key_versions.items() if name not in assets},
+            **_newest(objects, assets),
+        }
+    if "lock" in kinds:
+        found = (objects[name].reading for name in sorted(objects) if objects[name].kind == "lock")
+        changed["locks"] = tuple(lock for lock in found if isinstance(lock, Lock) and lock.target)
+    return replace(before, revision=revision, governance=governance, objects=objects, **changed)
+
+
+def _newest(objects: Mapping[str, Object], assets: set[str]) -> dict[str, KeyVersion]:
+    """Of each of these assets, the newest version that is enabled."""
     newest: dict[str, KeyVersion] = {}
-    for version in sorted(found["key-version"], key=lambda v: int(v.version)):
-        if version.state == "enabled":
-            newest[str(version.asset)] = version
-    return Snapshot(
-        revision=revision,
-        governance=governance,
-        assets={str(a.name): a for a in found["asset"]},
-        key_versions=newest,
-        profiles={p.name: p for p in found["profile"]},
-        references={r.name: r for r in found["reference-set"]},
-        principals={p.key: p for p in found["principal"]},
-        enrolments={e.name: e for e in found["enrolment"]},
-        locks=tuple(lock for lock in found["lock"] if lock.target),
-        objects=objects,
-    )
+    for each in objects.values():
+        version = each.reading
+        if isinstance(version, KeyVersion) and version.state == "enabled" and str(version.asset) in assets:
+            known = newest.get(str(version.asset))
+            if known is None or int(known.version) < int(version.version):
+                newest[str(version.asset)] = version
+    return newest
+
+
+# Where readings of a kind stand in a snapshot, and under what. Of devices and tenants, `objects` alone knows.
+_PLACES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "asset": ("assets", lambda asset: str(asset.name)),
+    "enrolment": ("enrolments", lambda enrolment: enrolment.name),
+    "principal": ("principals", lambda principal: principal.key),
+    "profile": ("profiles", lambda profile: profile.name),
+    "reference-set": ("references", lambda references: references.name),
+}
+_NOTHING = Snapshot(
+    revision=0, governance=0, assets={}, key_versions={}, profiles={}, references={}, principals={}, locks=()
+)

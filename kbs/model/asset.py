@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from attest.profile import Profile
@@ -154,6 +154,16 @@ class Object:
     digest: bytes
     document: bytes
     reading: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """What was written since an entry, as of one moment: (name, kind, digest, document) of each, `count` of all."""
+
+    revision: int
+    governance: int
+    count: int
+    rows: Sequence[tuple[str, str, bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kbs.model.asset import Changed
 from kbs.model.log import LogHead
 from kbs.model.unit import Stored
 from kbs.store import statements as sql
@@ -65,16 +66,34 @@ class Reader:
 
     def objects(self) -> tuple[int, int, list[tuple[str, str, bytes, bytes]]]:
         """(revision, governance, [(name, kind, digest, document)]) as of one moment."""
+        with self._moment() as connection:
+            state = read_state(connection)
+            rows = connection.execute(sql.GET_OBJECTS).fetchall()
+        return state.revision, state.governance, rows
+
+    def objects_since(self, index: int) -> Changed:
+        """The objects that entries after `index` wrote, and how many there are in all, as of one moment."""
+        with self._moment() as connection:
+            state = read_state(connection)
+            rows = connection.execute(sql.GET_OBJECTS_SINCE, {"idx": index}).fetchall()
+            count = connection.execute(sql.COUNT_OBJECTS).fetchone()[0]
+        return Changed(revision=state.revision, governance=state.governance, count=count, rows=rows)
+
+    def object_names(self) -> list[str]:
+        """The names of all objects."""
+        return [name for (name,) in self._all(sql.GET_OBJECT_NAMES)]
+
+    @contextlib.contextmanager
+    def _moment(self) -> Iterator[sqlite3.Connection]:
+        """One read transaction; raises StoreUnavailable."""
         try:
             self._connection.execute("BEGIN")
-            state = read_state(self._connection)
-            rows = self._connection.execute(sql.GET_OBJECTS).fetchall()
+            yield self._connection
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):  # else every later read would find a transaction begun
                 self._connection.execute("ROLLBACK")
             raise StoreUnavailable(str(error)) from error
-        return state.revision, state.governance, rows
 
     def blob(self, digest: bytes) -> bytes | None:
         """Content-addressed bytes."""

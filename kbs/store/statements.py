@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Integer, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Integer, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 
@@ -20,6 +20,7 @@ __all__ = [
     "ADD_STATE",
     "ALL_BROKER_KEYS",
     "BROKER_KEYS",
+    "COUNT_OBJECTS",
     "DROP_KEY",
     "DROP_OBJECT",
     "END_LEASE",
@@ -39,6 +40,8 @@ __all__ = [
     "GET_KEY",
     "GET_KEYS_BELOW",
     "GET_OBJECTS",
+    "GET_OBJECTS_SINCE",
+    "GET_OBJECT_NAMES",
     "GET_ROOT",
     "GET_STATE",
     "GET_TICKET",
@@ -151,6 +154,13 @@ GET_OBJECTS = _sql(
     .join(s.blob, s.blob.c.digest == s.object_.c.digest)
     .order_by(s.object_.c.name)
 )
+GET_OBJECTS_SINCE = _sql(
+    select(s.object_.c.name, s.object_.c.kind, s.object_.c.digest, s.blob.c.data)
+    .join(s.blob, s.blob.c.digest == s.object_.c.digest)
+    .where(s.object_.c.idx > bindparam("idx"))
+)
+COUNT_OBJECTS = _sql(select(func.count()).select_from(s.object_))
+GET_OBJECT_NAMES = _sql(select(s.object_.c.name))
 PRUNE_CHALLENGES = _prune(s.challenge_used, "issued_at")
 PRUNE_METERS = _prune(s.meter, "window")
 PRUNE_MEMBERS = _prune(s.meter_member, "window")
