@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from clients.cli.people import add_arguments, people_channel
 from clients.errors import NotTrusted, Usage
+from kbs.model.words import counted
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -129,7 +130,9 @@ def _import(args: argparse.Namespace, doors: Doors) -> int:
         outcomes = import_bundle(channel, bundle, tell)
     refused = [(name, outcome) for name, outcome in outcomes if outcome not in {"kept", "known"}]
     kept = sum(outcome == "kept" for _, outcome in outcomes)
-    lines = [f"{kept} pieces kept, {len(outcomes) - kept - len(refused)} known already, {len(refused)} refused"]
+    lines = [
+        f"{counted(kept, 'piece')} kept, {len(outcomes) - kept - len(refused)} known already, {len(refused)} refused"
+    ]
     lines += [f"  {name}: {outcome}" for name, outcome in refused]
     _say(args, {"outcomes": [{"name": n, "outcome": o} for n, o in outcomes]}, "\n".join(lines))
     return 4 if refused else 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clients.cli.people import add_arguments, people_channel
 from clients.errors import Usage
+from kbs.model.words import counted
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -114,9 +115,12 @@ def _list(args: argparse.Namespace, doors: Doors) -> int:
         for lease in listed.leases:
             print(to_text(lease))
         wanted = "" if args.expect is None else f" of {args.expect} expected"
-        print(f"{len(listed.leases)} leases on {listed.nodes} nodes{wanted}")
+        print(f"{counted(len(listed.leases), 'lease')} on {counted(listed.nodes, 'node')}{wanted}")
     if not enough:
-        print(f"sealgate: {listed.nodes} nodes hold a lease, {args.expect} were expected", file=sys.stderr)
+        print(
+            f"sealgate: {counted(listed.nodes, 'node holds', 'nodes hold')} a lease, {args.expect} expected",
+            file=sys.stderr,
+        )
     return 0 if enough else 3
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clients.cli.people import add_arguments, people_channel
 from clients.errors import Usage
+from kbs.model.words import counted
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -94,7 +95,10 @@ def _seal(args: argparse.Namespace, doors: Doors) -> int:
     if args.json:
         print(json.dumps({"content_digest": digest, "files": [f.path for f in manifest.files], "bytes": size}))
     else:
-        print(f"sealed {len(sources)} files, {size_text(size)}, into {args.out}; content digest:", file=sys.stderr)
+        print(
+            f"sealed {counted(len(sources), 'file')}, {size_text(size)}, into {args.out}; content digest:",
+            file=sys.stderr,
+        )
         print(digest)
     return 0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clients.errors import Usage
+from kbs.model.words import counted
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -76,7 +77,7 @@ def _open(args: argparse.Namespace, doors: Doors) -> int:
         print(json.dumps({"asset": manifest.asset, "files": list(targets), "bytes": size}))
     else:
         word = "checked" if args.check else "opened"
-        print(f"{word} {len(targets)} files of {manifest.asset}, {size_text(size)}", file=sys.stderr)
+        print(f"{word} {counted(len(targets), 'file')} of {manifest.asset}, {size_text(size)}", file=sys.stderr)
     return 0
 
 

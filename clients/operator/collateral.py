@@ -22,6 +22,7 @@ from sealgate.v1.collateral_pb2 import (
 from clients.transport import Channel
 from kbs.model.bundle import Bundle
 from kbs.model.collateral import Piece
+from kbs.model.words import counted
 
 __all__ = [
     "bundle_document",
@@ -95,7 +96,7 @@ def bundle_document(bundle: Bundle) -> dict[str, object]:
 
 def bundle_text(bundle: Bundle, now: datetime) -> str:
     """For people: who, when, and each piece with its end."""
-    lines = [f"{len(bundle.pieces)} pieces gathered by {bundle.origin} at {_shown(bundle.at)}"]
+    lines = [f"{counted(len(bundle.pieces), 'piece')} gathered by {bundle.origin} at {_shown(bundle.at)}"]
     for piece in bundle.pieces:
         over = "  ENDED" if piece.good_until <= now.timestamp() * 1_000 else ""
         lines.append(f"  {piece.name:<60.60} until {_shown(piece.good_until)}{over}")

@@ -16,6 +16,7 @@ from clients.errors import ClientError, Denied
 from clients.operator.catalog import delete, get, to_document, write
 from clients.operator.documents import Wanted
 from clients.transport import Channel
+from kbs.model.words import counted
 
 __all__ = ["Step", "apply", "plan", "refusals"]
 
@@ -61,7 +62,7 @@ def apply(channel: Channel, steps: Sequence[Step], told: Callable[[Step], None])
     """
     wrong = refusals(steps)
     if wrong:
-        raise Denied(f"{len(wrong)} of {len(steps)} changes would be refused; nothing was applied", {})
+        raise Denied(f"{len(wrong)} of {counted(len(steps), 'change')} would be refused; nothing was applied", {})
     done = 0
     for step in steps:
         if step.action == "unchanged":

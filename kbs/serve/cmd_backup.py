@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kbs.model.words import counted
+
 if TYPE_CHECKING:
     from kbs.serve.backup_set import BackupSet
     from kbs.serve.commands import Doors
@@ -48,12 +50,14 @@ def register(subparsers: Any) -> None:
         "backup", help="copy all that a restore needs", description=_BACKUP, epilog=_EPILOG, formatter_class=raw
     )
     which = backup.add_mutually_exclusive_group()
-    which.add_argument("--config", type=Path, metavar="FILE", help="the TOML file; it is copied, too")
+    which.add_argument(
+        "--config", type=Path, metavar="FILE", help="the broker's configuration (TOML); it is copied, too"
+    )
     which.add_argument("--directory", type=Path, metavar="DIR", help="the site instead, without a configuration")
     backup.add_argument("--out", type=Path, metavar="DIR", help="the new directory; never written over")
     backup.add_argument("--json", action="store_true", help="print one JSON object")
     backup.set_defaults(run=_backup)
-    verbs = backup.add_subparsers(metavar="VERB", title="besides making one")
+    verbs = backup.add_subparsers(metavar="[VERB]", title="besides making one")
     verify = verbs.add_parser(
         "verify", help="is it whole, and does a recovery key open it?", description=_VERIFY, epilog=_EPILOG,
         formatter_class=raw,
@@ -109,7 +113,8 @@ def _site(args: argparse.Namespace) -> tuple[Site, Loaded | None]:
 
 def _what(found: BackupSet) -> str:
     kept = found.kept
-    return f"{kept.head.size} entries of {kept.origin}, root {kept.head.root.hex()}, {kept.bytes} bytes"
+    entries = counted(kept.head.size, "entry", "entries")
+    return f"{entries} of {kept.origin}, root {kept.head.root.hex()}, {kept.bytes} bytes"
 
 
 def _told(found: BackupSet) -> list[str]:
@@ -163,7 +168,7 @@ def _restore(args: argparse.Namespace, doors: Doors) -> int:
         raise Usage(str(error)) from error
     kept = done.kept
     document = {"origin": kept.origin, "size": kept.head.size, "root": kept.head.root.hex(), "schema": kept.schema}
-    lines = [f"{site.store}: restored, {kept.head.size} entries of {kept.origin}."]
+    lines = [f"{site.store}: restored, {counted(kept.head.size, 'entry', 'entries')} of {kept.origin}."]
     lines += [f"{site.directory / name}: restored." for name in done.files]
     if kept.schema != SCHEMA_VERSION:
         lines.append(f"It has schema {kept.schema}: sealgate-broker migrate --directory {args.directory}")

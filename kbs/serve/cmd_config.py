@@ -32,11 +32,15 @@ def register(subparsers: Any) -> None:
     )
     verbs = config.add_subparsers(metavar="VERB", required=True)
     for verb, short, run in (("check", "say all that is wrong", _check), ("show", "every value that counts", _show)):
-        parser = verbs.add_parser(verb, help=short, epilog=_EPILOG, formatter_class=raw)
-        parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the TOML file")
+        parser = verbs.add_parser(verb, help=short, description=_TEXT, epilog=_EPILOG, formatter_class=raw)
+        parser.add_argument(
+            "--config", type=Path, required=True, metavar="FILE", help="the broker's configuration (TOML)"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.set_defaults(run=run)
-    parser = verbs.add_parser("explain", help="what can be configured", epilog=_EPILOG, formatter_class=raw)
+    parser = verbs.add_parser(
+        "explain", help="what can be configured", description=_TEXT, epilog=_EPILOG, formatter_class=raw
+    )
     parser.add_argument("what", nargs="?", default="", metavar="SECTION[.KEY]", help="everything if not given")
     parser.set_defaults(run=_explain)
 

@@ -19,6 +19,9 @@ wrap, recovery.json, is no secret: keep a copy with every backup. Each recovery 
 `drill` proves that a recovery key opens the root key that is in use, and that this opens every key of the store.
 `recover` writes the root key's file again where it was lost. `rotate` makes a new root key and wraps everything
 below it anew, with the broker stopped; sealed data and released keys are not touched."""
+_KEYGEN = """Makes a recovery key: a pair of files. NAME.pub goes into [custody] recovery of the configuration. NAME.key
+brings the root key back where its file was lost: take it away from the broker, into a safe. Make at least two, for
+two safes."""
 _EPILOG = """examples:
   sealgate-broker custody keygen --out /media/stick/recovery-1
   sealgate-broker custody drill --config broker.toml --recovery-key /media/stick/recovery-1.key
@@ -38,7 +41,9 @@ def register(subparsers: Any) -> None:
         "custody", help="the root key and its recovery keys", description=_TEXT, epilog=_EPILOG, formatter_class=raw
     )
     verbs = custody.add_subparsers(metavar="VERB", required=True)
-    keygen = verbs.add_parser("keygen", help="make an offline recovery key", epilog=_EPILOG, formatter_class=raw)
+    keygen = verbs.add_parser(
+        "keygen", help="make an offline recovery key", description=_KEYGEN, epilog=_EPILOG, formatter_class=raw
+    )
     keygen.add_argument(
         "--out",
         type=Path,
@@ -51,7 +56,9 @@ def register(subparsers: Any) -> None:
     keygen.set_defaults(run=_keygen)
     for verb, run in (("drill", _drill), ("recover", _recover), ("rotate", _rotate)):
         parser = verbs.add_parser(verb, help=_HELP[verb], description=_TEXT, epilog=_EPILOG, formatter_class=raw)
-        parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the TOML file")
+        parser.add_argument(
+            "--config", type=Path, required=True, metavar="FILE", help="the broker's configuration (TOML)"
+        )
         if verb != "rotate":
             parser.add_argument(
                 "--recovery-key", type=Path, required=True, metavar="FILE", help="the private half, mode 0600"

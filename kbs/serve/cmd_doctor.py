@@ -26,9 +26,13 @@ def register(subparsers: Any) -> None:
     """Adds the command."""
     raw = argparse.RawDescriptionHelpFormatter
     doctor = subparsers.add_parser(
-        "doctor", help="say what is wrong", description=_TEXT, epilog=_EPILOG, formatter_class=raw
+        "doctor",
+        help="say what is wrong with a deployment, in sentences",
+        description=_TEXT,
+        epilog=_EPILOG,
+        formatter_class=raw,
     )
-    doctor.add_argument("--config", type=Path, required=True, metavar="FILE", help="the TOML file")
+    doctor.add_argument("--config", type=Path, required=True, metavar="FILE", help="the broker's configuration (TOML)")
     doctor.add_argument("--ask", action="store_true", help="ask for the root key's passphrase if it is typed")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.set_defaults(run=_doctor)

@@ -37,9 +37,9 @@ def register(subparsers: Any) -> None:
     """Adds the command."""
     raw = argparse.RawDescriptionHelpFormatter
     init = subparsers.add_parser(
-        "init", help="make a deployment", description=_TEXT, epilog=_EPILOG, formatter_class=raw
+        "init", help="make a deployment, once", description=_TEXT, epilog=_EPILOG, formatter_class=raw
     )
-    init.add_argument("--config", type=Path, required=True, metavar="FILE", help="the TOML file")
+    init.add_argument("--config", type=Path, required=True, metavar="FILE", help="the broker's configuration (TOML)")
     init.add_argument(
         "--founder",
         action="append",

@@ -29,8 +29,10 @@ _EPILOG = """examples:
 def register(subparsers: Any) -> None:
     """Adds the command, and the one that it execs, which is not for people and not listed."""
     raw = argparse.RawDescriptionHelpFormatter
-    serve = subparsers.add_parser("serve", help="serve", description=_TEXT, epilog=_EPILOG, formatter_class=raw)
-    serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="the TOML file")
+    serve = subparsers.add_parser(
+        "serve", help="serve workloads and people until SIGTERM", description=_TEXT, epilog=_EPILOG, formatter_class=raw
+    )
+    serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="the broker's configuration (TOML)")
     serve.add_argument("--json", action="store_true", help="print JSON objects, one a line")
     serve.set_defaults(run=_serve)
     worker = subparsers.add_parser("worker")

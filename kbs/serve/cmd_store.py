@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kbs.model.words import counted
+
 if TYPE_CHECKING:
     from kbs.serve.commands import Doors
     from kbs.store.migrate import Migration
@@ -50,7 +52,9 @@ def _migrate(args: argparse.Namespace, doors: Doors) -> int:
     done = "would be" if args.dry_run else "was"
     document = {"from": before, "to": doors.schema, "dry_run": args.dry_run, "steps": _described(steps)}
     lines = [each.script() for each in steps] if args.dry_run else []
-    lines += [f"{store} {done} brought from schema {before} to {doors.schema}, in {len(steps)} transactions."]
+    lines += [
+        f"{store} {done} brought from schema {before} to {doors.schema}, in {counted(len(steps), 'transaction')}."
+    ]
     if not steps:
         lines = [f"{store} has schema {before}, which is what this version of Sealgate needs. Nothing to do."]
     doors.say(json.dumps(document) if args.json else "\n".join(lines))

@@ -41,12 +41,12 @@ def register(subparsers: Any) -> None:
     trust = subparsers.add_parser(
         "trust", help="write a trust file; rotate the CA in it", description=_TEXT, epilog=_EPILOG, formatter_class=raw
     )
-    trust.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
+    trust.add_argument("--config", type=Path, metavar="FILE", help="the broker's configuration (TOML)")
     trust.add_argument("--out", type=Path, metavar="FILE", help="the new file; never written over")
     trust.add_argument("--tenant", metavar="TENANT", help="the tenant, if not the configured one")
     trust.add_argument("--json", action="store_true", help="print one JSON object")
     trust.set_defaults(run=_trust)
-    verbs = trust.add_subparsers(metavar="VERB", title="besides writing the file")
+    verbs = trust.add_subparsers(metavar="[VERB]", title="besides writing the file")
     listing = verbs.add_parser(
         "list", help="the CAs of the broker's servers", description="Shows the CAs of the broker's servers: which one "
         "is in force, and which one follows from when on.", epilog=_EPILOG, formatter_class=raw,
@@ -62,7 +62,9 @@ def register(subparsers: Any) -> None:
     rotate.add_argument("--from", dest="start", required=True, metavar="WHEN", help=f"when it takes over: {_DAY}")
     rotate.set_defaults(run=_rotate)
     for verb in (listing, rotate):
-        verb.add_argument("--config", type=Path, required=True, metavar="FILE", help="the TOML file")
+        verb.add_argument(
+            "--config", type=Path, required=True, metavar="FILE", help="the broker's configuration (TOML)"
+        )
         verb.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -22,6 +22,7 @@ from kbs.serve import (
     cmd_doctor,
     cmd_incident,
     cmd_init,
+    cmd_people,
     cmd_serve,
     cmd_store,
     cmd_trust,
@@ -41,6 +42,9 @@ from kbs.store.schema import SCHEMA_VERSION
 __all__ = ["FROZEN", "Doors", "Usage", "main", "site_of"]
 
 USAGE, UNAVAILABLE, FROZEN = 2, 5, 10
+_TEXT = """Sealgate's key broker: it releases keys to machines that prove themselves, and logs every decision.
+
+A new one: custody keygen, init, serve. Something is wrong: doctor. Kept well: backup, backup verify, custody drill."""
 _EPILOG = """exit codes:
   0 ok   2 usage   5 unavailable   10 the log is not what it was (frozen)
 
@@ -117,7 +121,7 @@ def _fail(sentence: str, code: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sealgate-broker",
-        description="The key broker's own commands.",
+        description=_TEXT,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -129,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         cmd_custody,
         cmd_doctor,
         cmd_trust,
+        cmd_people,
         cmd_backup,
         cmd_store,
         cmd_incident,

@@ -16,6 +16,7 @@ from attest.anchors import Anchors
 from attest.tlog.entry import parse_leaf
 from kbs.custody.root import HeldRoot
 from kbs.custody.rotation import opens
+from kbs.model.words import counted
 from kbs.serve.child import Handoff
 from kbs.serve.config.load import Loaded
 from kbs.serve.config.sections import Config
@@ -143,6 +144,7 @@ def _ready(config: Config, announced: list[dict[str, Any]], *, as_json: bool) ->
     if as_json:
         return json.dumps(document)
     return (
-        f"{config.deployment.name} is served by {len(workers)} workers: workloads on {document['workload']}, "
+        f"{config.deployment.name} is served by {counted(len(workers), 'worker')}: "
+        f"workloads on {document['workload']}, "
         f"people on {document['people']}, web on http://{document['web']}"
     )

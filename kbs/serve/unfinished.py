@@ -19,6 +19,7 @@ from pathlib import Path
 from attest.binding import bind
 from kbs.custody.file import write_private
 from kbs.model.enrolment import parse_code
+from kbs.model.words import counted
 from kbs.store.connect import open_any
 from kbs.store.errors import StoreUnusable
 from kbs.store.freeze import sync_directory
@@ -115,8 +116,9 @@ def _ours(found: Unfinished) -> Iterator[Path]:
     entries = _entries(found.store)
     if entries > 1 or (found.directory / "log" / "checkpoint").exists():
         raise NotOurs(
-            f"{found.store} has a log of {entries} entries: it was served, so its init had finished and nothing is "
-            f"removed. If the mark was put there by accident, remove it: {_mark(found.directory)}"
+            f"{found.store} was served, since its log has {counted(entries, 'entry', 'entries')}: its init had "
+            "finished, and nothing is removed. If the mark was put there by accident, remove it: "
+            f"{_mark(found.directory)}"
         )
     for path in found.codes:
         if path.exists() and not _is_code(path):

@@ -13,6 +13,7 @@ from kbs.custody.authority import Authority
 from kbs.custody.root import HeldRoot, root_id
 from kbs.custody.rotation import opens
 from kbs.custody.vault import Vault
+from kbs.model.words import counted
 from kbs.serve.doctor.symptom import DAY_MS, FINE, PROBLEM, SKIPPED, WARNING, Outcome, Patient, Symptom
 from kbs.serve.first_run import read_recovery_keys
 from kbs.serve.secrets import open_root, read_secret, root_path
@@ -65,7 +66,8 @@ def _recovery(patient: Patient, root: HeldRoot | None) -> Symptom:
         keys = ", ".join(sorted(wrapped))
         said = f"{path} was made for the recovery keys {keys}, [custody] recovery names others: rotate"
         return Symptom(area="custody", outcome=WARNING, sentence=said)
-    said = f"{len(wrapped)} recovery keys are named; only `custody drill` with each proves that it is still there"
+    named = counted(len(wrapped), "recovery key is", "recovery keys are")
+    said = f"{named} named; only `custody drill` with each proves that it is still there"
     return Symptom(area="custody", outcome=FINE, sentence=said)
 
 
@@ -96,7 +98,7 @@ def _servers(cas: Sequence[ServerCa], patient: Patient) -> Iterator[Symptom]:
             yield _ends("the CA of the broker's servers", ca.authority.certificate, patient, 365 * DAY_MS)
         if ca.state == "next":
             days = (ca.since - patient.now) // DAY_MS
-            said = f"another server CA takes over in {days} days: every image needs a trust file that lists it by then"
+            said = f"another server CA takes over in {counted(days, 'day')}: by then every trust file has to list it"
             outcome = WARNING if days < _NOTICE_DAYS else FINE
             yield Symptom(area="certificates", outcome=outcome, sentence=said)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from kbs.log.clock import log_time
+from kbs.model.words import counted
 from kbs.serve.doctor.symptom import FINE, PROBLEM, SKIPPED, WARNING, Patient, Symptom
 from kbs.serve.lock import Busy, alone
 from kbs.store.read import Reader
@@ -77,7 +78,7 @@ def processes(patient: Patient) -> Iterator[Symptom]:
         )
         yield Symptom(area="processes", outcome=PROBLEM, sentence=f"{said}: look at its log")
     else:
-        yield Symptom(area="processes", outcome=FINE, sentence=f"it serves with {len(workers)} workers")
+        yield Symptom(area="processes", outcome=FINE, sentence=f"it serves with {counted(len(workers), 'worker')}")
 
 
 def kernel_synchronised() -> bool | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from kbs.catalog.snapshot import load
+from kbs.model.words import counted
 from kbs.serve.check import check_site
 from kbs.serve.doctor.symptom import FINE, FROZEN, PROBLEM, WARNING, Patient, Symptom
 from kbs.store.freeze import read_mark
@@ -37,7 +38,7 @@ def store(patient: Patient) -> Iterator[Symptom]:
         said = f"the self-check found that {found.sentence()}; sealgate-broker incident keeps the evidence"
         yield Symptom(area="store", outcome=FROZEN, sentence=said)
     elif found.head is not None:
-        said = f"the store is sound, with {found.head.size} entries"
+        said = f"the store is sound, with {counted(found.head.size, 'entry', 'entries')}"
         yield Symptom(area="store", outcome=FINE, sentence=said)
 
 
@@ -53,10 +54,13 @@ def log(patient: Patient) -> Iterator[Symptom]:
     size = int(checkpoint.read_bytes().split(b"\n")[1])
     age = patient.now - checkpoint.stat().st_mtime_ns // 1_000_000
     if size < head.size and age > _BEHIND_MS:
-        said = f"{head.size - size} entries have not been published for {age // 1_000} s: look at the broker's log"
+        waiting = counted(head.size - size, "entry has", "entries have")
+        said = f"{waiting} not been published for {age // 1_000} s: look at the broker's log"
         yield Symptom(area="log", outcome=WARNING, sentence=said)
     else:
-        yield Symptom(area="log", outcome=FINE, sentence=f"{size} of {head.size} entries are published")
+        yield Symptom(
+            area="log", outcome=FINE, sentence=f"{size} of {counted(head.size, 'entry is', 'entries are')} published"
+        )
 
 
 def people(patient: Patient) -> Iterator[Symptom]:
@@ -71,7 +75,7 @@ def people(patient: Patient) -> Iterator[Symptom]:
         yield Symptom(area="people", outcome=PROBLEM, sentence=said)
     elif waiting:
         hours = max(0, (max(e.expires for e in waiting) - now) // 3_600_000)
-        said = f"founders' codes that were not used yet: {len(waiting)}; the last expires in {hours} hours"
+        said = f"founders' codes that were not used yet: {len(waiting)}; the last expires in {counted(hours, 'hour')}"
         yield Symptom(area="people", outcome=WARNING if not taken else FINE, sentence=said)
     if taken:
         yield Symptom(area="people", outcome=FINE, sentence=f"enrolled: {len(taken)}")

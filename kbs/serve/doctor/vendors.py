@@ -8,6 +8,7 @@ from contextlib import closing
 from cryptography import x509
 
 from kbs.collateral.shelf import Shelf
+from kbs.model.words import counted
 from kbs.serve.doctor.symptom import FINE, PROBLEM, WARNING, Patient, Symptom
 from kbs.store.collateral import CollateralCache
 
@@ -32,7 +33,11 @@ def collateral(patient: Patient) -> Iterator[Symptom]:
         ours = "they are fetched again when needed" if fetches else 'and fetch = "nothing" brings no others'
         yield Symptom(area="collateral", outcome=WARNING if fetches else PROBLEM, sentence=f"{said}; {ours}")
     elif pieces:
-        yield Symptom(area="collateral", outcome=FINE, sentence=f"{len(pieces)} pieces are kept, none has ended")
+        yield Symptom(
+            area="collateral",
+            outcome=FINE,
+            sentence=f"{counted(len(pieces), 'piece is', 'pieces are')} kept, none has ended",
+        )
     if not lists and not pieces:
         if fetches:
             said = f"none is kept yet; it is fetched from {section.kds} when it is first needed"
