@@ -147,7 +147,6 @@ def test_too_large(run: Run) -> None:
 
 USAGE: dict[str, list[str]] = {
     "no collateral": ["--type", "azure-tdx"],
-    "collateral that is not there": ["--type", "azure-snp", "--collateral", "/nowhere"],
     "certificates for TDX": ["--type", "azure-tdx", "--collateral", "x", "--certs", "x"],
     "a log of events": ["--type", "azure-snp", "--ccel", "x"],
     "a log of events for SNP": ["--type", "snp", "--ccel", "x"],
@@ -161,6 +160,12 @@ def test_usage(run: Run, case: str) -> None:
     code, _, err = run.text("verify", *USAGE[case], "--evidence", run.file("e.json", _json(evidence())))
     assert code == 2
     assert err.startswith("sealgate: --")
+
+
+def test_collateral_that_is_not_there(run: Run) -> None:
+    given = run.file("e.json", _json(evidence()))
+    code, _, err = run.text("verify", "--type", "azure-snp", "--collateral", "/nowhere", "--evidence", given)
+    assert (code, err) == (2, "sealgate: /nowhere cannot be read: No such file or directory\n")
 
 
 @pytest.mark.parametrize("made", [evidence, td_evidence])
