@@ -220,3 +220,11 @@ def test_any_table_is_read_or_refused(noise: bytes, places: list[tuple[int, int]
             assert read_table(data) == ()
         except AttestError:
             continue  # any other exception fails the test
+
+
+@pytest.mark.parametrize("byte", [-1, 256, 1.5, True, "1", None, [1]])
+def test_a_byte_in_json_is_a_whole_number_from_0_to_255(byte: object) -> None:
+    document = coco(chip(), 3)
+    document["attestation_report"]["report_data"][5] = byte
+    with refused("EVIDENCE_JSON"):
+        read_evidence(json.dumps(document).encode())
