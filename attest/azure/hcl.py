@@ -13,12 +13,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+from typing import TYPE_CHECKING, Any
 
 from attest.errors import Malformed, NotBound
 from attest.reader import Reader
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 __all__ = ["SNP", "TDX", "HclReport", "check_variable_data", "parse_hcl"]
 
@@ -30,7 +31,7 @@ _HARDWARE = {SNP: 1_184, TDX: 1_024}
 _AREA = 1_184
 _SHA256 = 1
 _MAX = 16_384
-_KEY_SIZES = (2_048, 3_072, 4_096)
+_KEY_SIZES, _EXPONENT = (2_048, 3_072, 4_096), 65_537
 _USER_DATA = 64
 _TDREPORT = b"\x81\x00"  # REPORTMACSTRUCT.REPORTTYPE: type TDX, subtype 0
 _KEY_OPS = ["sign"]
@@ -39,15 +40,25 @@ _KEY_OPS = ["sign"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HclReport:
     """`hardware` is an SNP report, or a TDREPORT that nobody outside the machine can verify. `variable_data` is as
-    received, since its digest binds it. `attestation_key` is the vTPM's HCLAkPub; trusted only once it is bound.
+    received, since its digest binds it. `modulus` is that of the vTPM's HCLAkPub, an RSA key whose exponent is 65537;
+    trusted only once it is bound.
     """
 
     kind: int
     hardware: bytes
     variable_data: bytes
-    attestation_key: RSAPublicKey
+    modulus: int
     vm_configuration: Mapping[str, object]
     user_data: bytes
+
+    def attestation_key(self) -> RSAPublicKey:
+        """HCLAkPub; raises Malformed AZ_HCL_FORMAT for numbers that are no key."""
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers  # noqa: PLC0415  # guests need none
+
+        try:
+            return RSAPublicNumbers(_EXPONENT, self.modulus).public_key()
+        except ValueError as error:
+            raise _format("hcl.variable_data.keys.HCLAkPub", "an RSA key", str(error)) from error
 
 
 def parse_hcl(blob: bytes) -> HclReport:
@@ -102,24 +113,21 @@ def _with_keys(kind: int, hardware: bytes, variable: bytes) -> HclReport:
         kind=kind,
         hardware=hardware,
         variable_data=variable,
-        attestation_key=_rsa(ours[0]),
+        modulus=_modulus(ours[0]),
         vm_configuration=configuration,
         user_data=_user_data(document.get("user-data", "")),
     )
 
 
-def _rsa(key: Mapping[str, Any]) -> RSAPublicKey:
+def _modulus(key: Mapping[str, Any]) -> int:
     """RFC 7517: an RSA key that signs; small keys and exponents are refused, so that a signature means something."""
     modulus, exponent = _number(key.get("n")), _number(key.get("e"))
     if key.get("key_ops") != _KEY_OPS:
         raise _format("hcl.variable_data.keys.HCLAkPub", f"key_ops {_KEY_OPS}", repr(key.get("key_ops"))[:80])
-    if key.get("kty") != "RSA" or modulus.bit_length() not in _KEY_SIZES or exponent != 65_537:
+    if key.get("kty") != "RSA" or modulus.bit_length() not in _KEY_SIZES or exponent != _EXPONENT:
         got = f"{key.get('kty')!r}, {modulus.bit_length()} bits, exponent {exponent}"
         raise _format("hcl.variable_data.keys.HCLAkPub", "RSA, 2048 to 4096 bits, exponent 65537", got)
-    try:
-        return RSAPublicNumbers(exponent, modulus).public_key()
-    except ValueError as error:
-        raise _format("hcl.variable_data.keys.HCLAkPub", "an RSA key", str(error)) from error
+    return modulus
 
 
 def _number(value: object) -> int:

@@ -132,9 +132,10 @@ def _hardware(hcl: HclReport, evidence: AzureEvidence) -> HardwareEvidence:
 
 def paravisor_claims(hcl: HclReport, evidence: AzureEvidence) -> ParavisorClaims:
     """The vTPM's quote under the key that the HCL report carries, which has to be bound before this means anything."""
-    quote = verify_tpm_quote(evidence.tpm_quote, evidence.tpm_signature, evidence.pcrs, hcl.attestation_key)
+    attestation_key = hcl.attestation_key()
+    quote = verify_tpm_quote(evidence.tpm_quote, evidence.tpm_signature, evidence.pcrs, attestation_key)
     secure_boot = hcl.vm_configuration.get("secure-boot")
-    key = hcl.attestation_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    key = attestation_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return ParavisorClaims(
         pcrs=quote.pcrs,
         nonce=quote.extra_data,

@@ -60,7 +60,7 @@ def show(args: argparse.Namespace, _doors: Doors) -> int:
         "type": "azure-snp" if hcl.kind == SNP else "azure-tdx",
         "vm_configuration": dict(hcl.vm_configuration),
         "user_data": hcl.user_data.hex(),
-        "attestation_key_bits": hcl.attestation_key.key_size,
+        "attestation_key_bits": hcl.modulus.bit_length(),
         "td_quote_bytes": len(evidence.td_quote),
         "certificates": len(evidence.certificates),
         "pcrs": {str(number): value.hex() for number, value in enumerate(evidence.pcrs)},

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 
 from clients.errors import Unavailable
 from clients.workload.link_local import LinkLocal
@@ -19,7 +18,7 @@ __all__ = ["Imds"]
 _QUOTE, _CERTIFICATES = "/acc/tdquote", "/metadata/THIM/amd/certification"
 _MAX_ANSWER = 1 << 17  # bytes
 _MAX_QUOTE = 1 << 16
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]{1,16384})-----END CERTIFICATE-----", re.ASCII)
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _MOST_CERTIFICATES = 4  # VCEK, ASK, ARK, and one to spare
 
 
@@ -47,7 +46,8 @@ class Imds:
         try:
             found = self._json(_CERTIFICATES, None)
             texts = f"{found.get('vcekCert')}{found.get('certificateChain')}"
-            blobs = [binascii.a2b_base64("".join(part.split())) for part in _PEM.findall(texts)]
+            parts = [part.partition(_END)[0] for part in texts.split(_BEGIN)[1:]]
+            blobs = [binascii.a2b_base64("".join(part.split()), strict_mode=True) for part in parts]
         except (Unavailable, ValueError):
             return ()
         return tuple(blobs) if len(blobs) <= _MOST_CERTIFICATES else ()

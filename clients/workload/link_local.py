@@ -57,7 +57,10 @@ class LinkLocal:
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         request = "\r\n".join([*lines, "Accept: application/json", "Connection: close", "", ""]).encode()
-        with socket.create_connection(self._address, timeout=self._seconds) as connection:
+        # An address needs no resolver; create_connection would load one, and tables for names in other scripts.
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+            _remaining(connection, end)
+            connection.connect(self._address)
             _remaining(connection, end)
             connection.sendall(request + (body or b""))
             data = bytearray()

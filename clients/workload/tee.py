@@ -6,9 +6,11 @@ from typing import Protocol
 
 from attest.evidence import CpuEvidence
 
-__all__ = ["REPORT_DATA", "Tee"]
+__all__ = ["CONFIGFS_TSM", "REPORT_DATA", "SEV_GUEST", "TPM", "Tee"]
 
 REPORT_DATA = 64  # bytes, for SNP and TDX alike
+# The doors of a kernel.
+CONFIGFS_TSM, SEV_GUEST, TPM = "/sys/kernel/config/tsm/report", "/dev/sev-guest", "/dev/tpmrm0"
 
 
 class Tee(Protocol):

@@ -14,7 +14,7 @@ from typing import TypeVar
 from attest.azure.hcl import TDX, HclReport, check_variable_data, parse_hcl
 from attest.errors import AttestError, NotBound
 from attest.evidence import AzureEvidence
-from attest.tpm import verify_tpm_quote
+from attest.tpm import inspect_tpm_quote
 from clients.errors import Unavailable
 from clients.workload.imds import Imds
 from clients.workload.tee import REPORT_DATA
@@ -61,9 +61,7 @@ class AzureGuest:
         blob, hcl = _again(self._report, "what it signed is not what lies beside it")  # 1
         self._check_key(hcl)  # 2
         nonce = hashlib.sha256(report_data).digest()
-        message, signature, pcrs = _again(
-            lambda: self._quote(hcl, nonce), "PCRs were extended while they were quoted"
-        )  # 3
+        message, signature, pcrs = _again(lambda: self._quote(nonce), "PCRs were extended while they were quoted")  # 3
         is_td = hcl.kind == TDX
         return AzureEvidence(
             hcl_report=blob,
@@ -91,27 +89,26 @@ class AzureGuest:
     def _check_key(self, hcl: HclReport) -> None:
         """Step 2: a key that the report does not vouch for, or that signs what the TPM did not make, proves nothing."""
         try:
-            key = self._tpm.public(AK)
+            modulus, attributes = self._tpm.public(AK)
         except TpmRefused as error:
             if error.base != HANDLE:
                 raise
             raise Unavailable(f"the vTPM has no attestation key at {AK:#010x}: it was evicted") from error
-        vouched = hcl.attestation_key.public_numbers()
-        if (key.modulus, key.exponent) != (vouched.n, vouched.e):
+        if modulus != hcl.modulus:
             raise Unavailable(f"the vTPM's key at {AK:#010x} is not the one that the paravisor's report vouches for")
-        if key.attributes & _KEY != _KEY:
+        if attributes & _KEY != _KEY:
             raise Unavailable(f"the vTPM's key at {AK:#010x} is no restricted signing key of this TPM alone")
 
-    def _quote(self, hcl: HclReport, nonce: bytes) -> tuple[bytes, bytes, tuple[bytes, ...]] | None:
+    def _quote(self, nonce: bytes) -> tuple[bytes, bytes, tuple[bytes, ...]] | None:
         """Step 3: None if a PCR was extended between the reading and the quote, as units of a boot do."""
         pcrs = self._tpm.pcrs()
         message, signature = self._tpm.quote(AK, nonce)
         try:
-            quoted = verify_tpm_quote(message, signature, pcrs, hcl.attestation_key)
+            quoted = inspect_tpm_quote(message, pcrs)
         except NotBound:
             return None
         except AttestError as error:
-            raise Unavailable(f"the vTPM's quote is none that its key would vouch for: {error}") from error
+            raise Unavailable(f"what the vTPM signed is no quote of its PCRs: {error}") from error
         if quoted.extra_data != nonce:
             raise Unavailable("the vTPM's quote is over another nonce than it was given")
         return message, signature, pcrs

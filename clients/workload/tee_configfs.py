@@ -12,12 +12,12 @@ import os
 from attest.evidence import CpuEvidence, SnpEvidence, TdxEvidence
 from clients.errors import Unavailable
 from clients.workload.host_certificates import host_certificates
-from clients.workload.tee import REPORT_DATA
+from clients.workload.tee import CONFIGFS_TSM, REPORT_DATA
 from clients.workload.tee_files import Files
 
 __all__ = ["CCEL", "ROOT", "ConfigfsTsm", "NoProvider"]
 
-ROOT = "/sys/kernel/config/tsm/report"
+ROOT = CONFIGFS_TSM
 CCEL = "/sys/firmware/acpi/tables/data/CCEL"
 
 _TRIES = 3

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from attest.evidence import SnpEvidence
 from clients.errors import Unavailable
 from clients.workload.host_certificates import host_certificates
-from clients.workload.tee import REPORT_DATA
+from clients.workload.tee import REPORT_DATA, SEV_GUEST
 
 __all__ = ["DEVICE", "SNP_GET_EXT_REPORT", "Ioctl", "SevGuest", "kernel_ioctl"]
 
-DEVICE = "/dev/sev-guest"
+DEVICE = SEV_GUEST
 SNP_GET_EXT_REPORT = 0xC0205302  # _IOWR('S', 2, struct snp_guest_request_ioctl)
 
 _GUEST_REQUEST = struct.Struct("<B7xQQII")  # msg_version, req_data, resp_data, fw_error, vmm_error

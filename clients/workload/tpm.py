@@ -7,7 +7,6 @@ TPM2_NV_Read (31.13), TPM2_ReadPublic (12.4), TPM2_PCR_Read (22.4), TPM2_Quote (
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from attest.reader import Reader
 from attest.tpm import PCRS
@@ -15,7 +14,7 @@ from clients.errors import Unavailable
 from clients.workload.tpm_codes import AUTH, HANDLE
 from clients.workload.tpm_wire import TpmRefused, TpmWire, sized, structure, u16, u32
 
-__all__ = ["FIXED_TPM", "RESTRICTED", "SIGN", "Public", "Tpm"]
+__all__ = ["FIXED_TPM", "RESTRICTED", "SIGN", "Tpm"]
 
 FIXED_TPM, RESTRICTED, SIGN = 1 << 1, 1 << 16, 1 << 18  # TPMA_OBJECT
 
@@ -28,21 +27,7 @@ _MAX_INDEX = 16_384  # bytes of an index that is read
 _MIN_CHUNK, _MAX_CHUNK = 64, 2_048  # bytes at once: what a TPM has to give, and what is taken of it
 _TRIES = 5
 _DIGEST = 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Public:
-    """An RSA key: its modulus and exponent, and its attributes (TPMA_OBJECT)."""
-
-    modulus: int
-    exponent: int
-    attributes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Index:
-    size: int
-    attributes: int
+_EXPONENT = 65_537
 
 
 class Tpm:
@@ -63,22 +48,22 @@ class Tpm:
 
     def nv_read(self, index: int) -> bytes:
         """All of an NV index, as its owner, or where ownership was taken as whoever knows its empty password."""
-        public = self._index(index)
-        if not public.attributes & _WRITTEN or not 0 < public.size <= _MAX_INDEX:
-            what = f"{public.size} bytes" if public.attributes & _WRITTEN else "nothing, for it was never written"
+        attributes, size = self._index(index)
+        if not attributes & _WRITTEN or not 0 < size <= _MAX_INDEX:
+            what = f"{size} bytes" if attributes & _WRITTEN else "nothing, for it was never written"
             raise Unavailable(f"the TPM's NV index {index:#010x} holds {what}; 1 to {_MAX_INDEX} were expected")
-        if public.attributes & _OWNERREAD:
+        if attributes & _OWNERREAD:
             try:
-                return self._read_as(_OWNER, index, public.size)
+                return self._read_as(_OWNER, index, size)
             except TpmRefused as error:
-                if error.base not in AUTH or not public.attributes & _AUTHREAD:
+                if error.base not in AUTH or not attributes & _AUTHREAD:
                     raise
-        if not public.attributes & _AUTHREAD:
+        if not attributes & _AUTHREAD:
             raise Unavailable(f"the TPM lets neither its owner nor a user read its NV index {index:#010x}")
-        return self._read_as(index, index, public.size)
+        return self._read_as(index, index, size)
 
-    def public(self, handle: int) -> Public:
-        """The public area of an RSA key."""
+    def public(self, handle: int) -> tuple[int, int]:
+        """Of an RSA key whose exponent is 65537: its modulus, and its attributes (TPMA_OBJECT)."""
         area = self._wire.ask(_READ_PUBLIC, _three, handle.to_bytes(4, "big"))[0]
         return structure(_READ_PUBLIC, area, _public)
 
@@ -100,14 +85,15 @@ class Tpm:
             raise Unavailable(f"the TPM signed its quote with {algorithm:#x} over {digest:#x}, not RSASSA over SHA-256")
         return attest, signature
 
-    def _index(self, index: int) -> _Index:
+    def _index(self, index: int) -> tuple[int, int]:
+        """Attributes (TPMA_NV) and size of an NV index."""
         area, _name = self._wire.ask(
             _NV_READ_PUBLIC, lambda reader: (sized(reader), sized(reader)), index.to_bytes(4, "big")
         )
         found, attributes, size = structure(_NV_READ_PUBLIC, area, _nv_public)
         if found != index:
             raise Unavailable(f"the TPM was asked about its NV index {index:#010x}, and answered about {found:#010x}")
-        return _Index(size=size, attributes=attributes)
+        return attributes, size
 
     def _read_as(self, handle: int, index: int, size: int) -> bytes:
         chunk, data = min(self._chunk(), _MAX_CHUNK), b""
@@ -193,8 +179,8 @@ def _pcr_values(reader: Reader) -> tuple[int, int, list[bytes]]:
     return counter, given, [sized(reader) for _ in range(count)]
 
 
-def _public(reader: Reader) -> Public:
-    """TPMT_PUBLIC of an RSA key."""
+def _public(reader: Reader) -> tuple[int, int]:
+    """TPMT_PUBLIC of an RSA key: modulus, attributes."""
     kind = u16(reader)
     if kind != _RSA:
         raise Unavailable(f"the TPM's key is of type {kind:#x}, not RSA")
@@ -206,5 +192,7 @@ def _public(reader: Reader) -> Public:
     if u16(reader) != _NULL:  # scheme: its hash follows
         reader.take(2)
     u16(reader)  # keyBits, which the modulus says
-    exponent = u32(reader) or 65_537
-    return Public(modulus=int.from_bytes(sized(reader), "big"), exponent=exponent, attributes=attributes)
+    exponent = u32(reader) or _EXPONENT
+    if exponent != _EXPONENT:
+        raise Unavailable(f"the TPM's key has the exponent {exponent}, not {_EXPONENT}")
+    return int.from_bytes(sized(reader), "big"), attributes

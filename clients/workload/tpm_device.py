@@ -12,10 +12,10 @@ import select
 from collections.abc import Callable
 
 from clients.errors import Unavailable
+from clients.workload.tee import TPM
 
-__all__ = ["DEVICE", "KernelTpm"]
+__all__ = ["KernelTpm"]
 
-DEVICE = "/dev/tpmrm0"
 _SECONDS = 20.0  # for one command: a quote takes a second of a slow TPM
 _MOST = 4_096  # bytes: the kernel's own buffer
 _AGAIN_S = 5.0
@@ -29,7 +29,7 @@ class KernelTpm:
     """The device, opened for one command and closed again. Whoever else has a TPM open is not kept waiting by us."""
 
     def __init__(
-        self, device: str = DEVICE, *, seconds: float = _SECONDS, open_device: Callable[[str], int] = _open
+        self, device: str = TPM, *, seconds: float = _SECONDS, open_device: Callable[[str], int] = _open
     ) -> None:
         self._device = device
         self._seconds = seconds

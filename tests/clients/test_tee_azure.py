@@ -15,9 +15,10 @@ from attest.evidence import AzureEvidence
 from clients.errors import Unavailable
 from clients.workload.imds import Imds
 from clients.workload.link_local import LinkLocal
+from clients.workload.tee import TPM
 from clients.workload.tee_azure import HCL_REPORT, AzureGuest
 from clients.workload.tee_configfs import ROOT
-from clients.workload.tee_find import TPM, find_tee
+from clients.workload.tee_find import find_tee
 from clients.workload.tee_sev_guest import DEVICE
 from clients.workload.tpm import Tpm
 from clients.workload.tpm_wire import TpmRefused, TpmWire, Transmit
@@ -123,8 +124,9 @@ WRONG: dict[str, tuple[Callable[[], FakeVtpm], str]] = {
     "another key": (lambda: FakeVtpm(SNP, key=azure.key_of(3_072)), "not the one that the paravisor's report vouches"),
     "a key that signs anything": (lambda: FakeVtpm(SNP, ak_attributes=0x0004_0072), "no restricted signing key"),
     "a key that can leave": (lambda: FakeVtpm(SNP, ak_attributes=0x0005_0070), "no restricted signing key"),
-    "a quote of another key": (
-        lambda: _spoiled("Quote", lambda d: d[:-9] + bytes([d[-9] ^ 1]) + d[-8:]), "TPM_SIGNATURE",
+    "what is no quote": (
+        lambda: _spoiled("Quote", lambda d: d.replace(b"\xffTCG\x80\x18", b"\xffTCG\x80\x17")),
+        "no quote of its PCRs: TPM_FORMAT",
     ),
     "a quote over another nonce": (
         lambda: _spoiled("Quote", lambda _: _quote(bytes(32))), "over another nonce than it was given",

@@ -65,12 +65,12 @@ def test_what_is_read_is_what_is_there() -> None:
     assert found.nv_read(HCL_REPORT) == REPORT
     assert fake.asked.count("NV_Read") == 3
     assert found.pcrs() == azure.PCR_VALUES
-    key = found.public(AK)
+    modulus, attributes = found.public(AK)
     numbers = fake.key.public_key().public_numbers()
-    assert (key.modulus, key.exponent) == (numbers.n, numbers.e)
-    assert key.attributes & FIXED_TPM
-    assert key.attributes & RESTRICTED
-    assert key.attributes & SIGN
+    assert (modulus, numbers.e) == (numbers.n, 65_537)
+    assert attributes & FIXED_TPM
+    assert attributes & RESTRICTED
+    assert attributes & SIGN
     made = azure.quote(NONCE)
     assert found.quote(AK, NONCE) == (made.message, made.signature)
 
@@ -177,6 +177,9 @@ LIES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "another property": ("GetCapability", lambda d: d[:-8] + b"\0\0\1\x2d" + d[-4:], "how much of an NV index"),
     "no property": ("GetCapability", lambda _: answer(struct.pack(">BIIII", 0, 6, 0, 0, 0)), "how much of an NV index"),
     "a key of another kind": ("ReadPublic", lambda d: d[:12] + b"\0\x23" + d[14:], "of type 0x23, not RSA"),
+    "a key of another exponent": (
+        "ReadPublic", lambda d: d.replace(b"\x08\0\0\0\0\0", b"\x08\0\0\0\0\3"), "exponent 3,",
+    ),
     "another bank": ("PCR_Read", lambda d: d[:18] + b"\0\4" + d[20:], "PCRs of 1 banks, the first 0x4"),
     "no bank": ("PCR_Read", lambda d: answer(d[10:14] + bytes(8)), "no PCRs of 32 bytes"),
     "an empty choice": (

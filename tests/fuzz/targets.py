@@ -8,7 +8,12 @@ import datetime as dt
 import functools
 from collections.abc import Callable, Mapping
 
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+
 from attest.anchors import BUILT_IN, Anchors
+from attest.azure.hcl import parse_hcl
+from attest.azure.shapes import read_azure
 from attest.errors import AttestError
 from attest.evidence import Collateral, SnpEvidence, read_certificates
 from attest.gpu import report as gpu_report
@@ -29,7 +34,12 @@ from attest.tlog.entry import parse_leaf
 from attest.tlog.note import Note
 from attest.tlog.proof_file import ProofFile
 from attest.tlog.shape import Place, Shapes, value_of
+from attest.tpm import verify_tpm_quote
 from attest.verify import Kept, verify
+from clients.errors import Unavailable
+from clients.workload.tpm import Tpm
+from clients.workload.tpm_wire import TpmWire
+from tests.makers import azure
 from tests.makers.amd import mint
 from tests.makers.log import draft
 
@@ -106,6 +116,34 @@ def shape(data: bytes) -> None:
         raise ForgeryAccepted(data.hex())
 
 
+def tpm_quote(data: bytes) -> None:
+    """Signed as it is, so that all of it is read; accepted only if nothing is left over and the PCRs are those."""
+    key = azure.attestation_key()
+    signature = key.sign(data[:1_024], PKCS1v15(), SHA256())
+    with contextlib.suppress(AttestError):
+        verify_tpm_quote(data[:1_024], signature, azure.PCR_VALUES, key.public_key())
+
+
+def tpm_answers(data: bytes) -> None:
+    """What a TPM answers, whatever it was asked: pieces of `data`, each behind its length."""
+    pieces = []
+    while data:
+        length = int.from_bytes(data[:2], "big") % 512
+        pieces.append(data[2 : 2 + length])
+        data = data[2 + length :]
+    asks: tuple[Callable[[Tpm], object], ...] = (
+        lambda tpm: tpm.nv_read(0x01400001),
+        lambda tpm: tpm.public(0x81000003),
+        lambda tpm: tpm.pcrs(),
+        lambda tpm: tpm.quote(0x81000003, bytes(32)),
+    )
+    for ask in asks:
+        left = iter(pieces)
+        wire = TpmWire(lambda _, left=left: next(left, b""), clock=lambda: 0.0, sleep=lambda _: None)  # type: ignore[misc]
+        with contextlib.suppress(Unavailable):
+            ask(Tpm(wire))
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "report": _quiet(snp_report.parse),
     "patched": patched,
@@ -116,6 +154,10 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "intel_documents": _quiet(_documents),
     "intel_collateral": _quiet(read_collateral),
     "certificates": _quiet(read_certificates),
+    "hcl": _quiet(parse_hcl),
+    "azure evidence": _quiet(read_azure),
+    "tpm quote": tpm_quote,
+    "tpm answers": tpm_answers,
     "gpu report": _quiet(lambda data: gpu_report.parse(data, gpu_report.GPU)),
     "switch report": _quiet(lambda data: gpu_report.parse(data, gpu_report.SWITCH)),
     "gpu opaque": _quiet(parse_gpu),

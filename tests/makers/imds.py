@@ -13,7 +13,7 @@ from typing import Any
 
 from clients.workload.link_local import LinkLocal
 
-__all__ = ["Handler", "certificates", "http", "metadata", "service", "td_quotes"]
+__all__ = ["Handler", "certificates", "http", "listening_on", "metadata", "service", "td_quotes"]
 
 Handler = Callable[[bytes], bytes | None]
 
@@ -62,11 +62,18 @@ def metadata(
 
 @contextlib.contextmanager
 def service(handler: Handler, *, seconds: float = 10.0) -> Iterator[LinkLocal]:
-    """A door to it. `handler` gets a whole request; None: silence, until the client goes away."""
+    """A door to it; `handler` as in `listening_on`."""
+    with listening_on(handler) as port:
+        yield LinkLocal("127.0.0.1", port, seconds=seconds)
+
+
+@contextlib.contextmanager
+def listening_on(handler: Handler) -> Iterator[int]:
+    """Its port. `handler` gets a whole request; None: silence, until the client goes away."""
     listening = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=_serve, args=(listening, handler), daemon=True).start()
     try:
-        yield LinkLocal("127.0.0.1", listening.getsockname()[1], seconds=seconds)
+        yield int(listening.getsockname()[1])
     finally:
         listening.shutdown(socket.SHUT_RDWR)
         listening.close()
