@@ -69,6 +69,8 @@ _CLAIM_OF: Mapping[str, str] = {
 _PASSED: Mapping[str, int] = {"executables": _APPROVED_BOOT}
 # An old TCB is genuine hardware with known weaknesses, which AR4SI tells apart from hardware that is not genuine.
 _FAILED: Mapping[str, int] = {"hardware": _UNSAFE_HARDWARE}
+# What passes by a dated exception of the site stays a known weakness for everybody else who relies on the result.
+_EXCUSED: Mapping[str, int] = {"TCB_GRACE": _UNSAFE_HARDWARE}
 # A TCB that its vendor revoked, and a platform that nobody asked about, are more than a known weakness.
 _WORSE = frozenset({"TCB_REVOKED", "POLICY_PLATFORM"})
 
@@ -137,7 +139,7 @@ def vector_of(findings: Sequence[Finding]) -> Vector:
         if failed:
             value = _CONTRAINDICATED if finding.check in _WORSE else _FAILED.get(claim, _CONTRAINDICATED)
         else:
-            value = _PASSED.get(claim, _AFFIRMING)
+            value = _EXCUSED.get(finding.check, _PASSED.get(claim, _AFFIRMING))
         values[claim] = max(values[claim], value)
     return Vector(claims=tuple(values.items()))
 

@@ -21,6 +21,7 @@ CASES: dict[str, tuple[list[tuple[str, Outcome]], dict[str, int], Status]] = {
     "measurement fits": ([("POLICY_MEASUREMENT", P)], {"executables": 3}, Status.AFFIRMING),
     "measurement differs": ([("POLICY_MEASUREMENT", F)], {"executables": 96}, Status.CONTRAINDICATED),
     "old TCB is a warning": ([("TCB_BELOW_MIN", F), ("TCB_BELOW_MIN", P)], {"hardware": 32}, Status.WARNING),
+    "grace is a warning": ([("TCB_GRACE", P), ("TCB_BELOW_MIN", P)], {"hardware": 32}, Status.WARNING),
     "debug": ([("POLICY_DEBUG", F)], {"runtime-opaque": 96}, Status.CONTRAINDICATED),
     "one of several fails": ([("POLICY_VMPL", P), ("POLICY_ABI", F)], {"configuration": 96}, Status.CONTRAINDICATED),
     "a check nobody mapped": ([("NEW_CHECK", F)], {"configuration": 96}, Status.CONTRAINDICATED),
