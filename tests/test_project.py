@@ -60,6 +60,7 @@ BYTES = {
     "Receipt.leaf": "a log entry",
     "Receipt.hashes": "digests",
     "Receipt.checkpoint": "a signed checkpoint",
+    "Receipt.signers": "a signed list of public keys",
     "Possession.challenge": "the broker's challenge",
     "Possession.public_key": "a public key",
     "Possession.signature": "a signature",

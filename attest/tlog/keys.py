@@ -121,6 +121,25 @@ class SignerKey:
             raise Malformed("VKEY_KEY", "signer.seed", expected="32 bytes", got=f"{len(seed)} bytes")
         return cls(name=name, private_key=Ed25519PrivateKey.from_private_bytes(seed))
 
+    @classmethod
+    def parse(cls, skey: str) -> SignerKey:
+        """Read what `skey` gives. Raises Malformed SKEY_FORMAT, which shows nothing of it, VKEY_NAME or VKEY_KEY."""
+        private, _, rest = skey.partition("+KEY+")
+        name, _, encoded = rest.partition("+")
+        claimed, _, encoded = encoded.partition("+")
+        data = parse_base64(encoded)
+        if private != "PRIVATE" or not data or data[0] != KeyType.ED25519:
+            raise Malformed("SKEY_FORMAT", "skey", expected="PRIVATE+KEY+name+id+base64(1, seed)", got="another text")
+        signer = cls.from_seed(name, data[1:])
+        if signer.public.key_id.hex() != claimed:
+            raise Malformed("SKEY_FORMAT", "skey.id", expected="the id of name and key", got="another")
+        return signer
+
+    def skey(self) -> str:
+        """The private half as a line that `parse` reads, in the convention of Go's note package. A secret."""
+        seed = bytes([KeyType.ED25519]) + self.private_key.private_bytes_raw()
+        return f"PRIVATE+KEY+{self.name}+{self.public.key_id.hex()}+{format_base64(seed)}"
+
     @property
     def verifier_key(self) -> str:
         """The vkey of the public half, as it stands in trust files."""

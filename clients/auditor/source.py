@@ -14,9 +14,9 @@ from typing import Protocol
 from attest.tlog.tiles import MAX_ENTRY, WIDTH, Bundle, Tile, decode_bundle, decode_tile
 from clients.errors import Unavailable
 
-__all__ = ["CHECKPOINT", "Directory", "Source", "read_bundle", "read_tile"]
+__all__ = ["CHECKPOINT", "LOG_KEYS", "Directory", "Source", "read_bundle", "read_tile"]
 
-CHECKPOINT = "checkpoint"
+CHECKPOINT, LOG_KEYS = "checkpoint", "log-keys"
 _MAX_BYTES = WIDTH * (2 + MAX_ENTRY)  # the longest entry bundle; no file of a log is longer
 
 

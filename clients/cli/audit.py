@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clients.cli import audit_incident, audit_receipts
 from clients.cli.audit_receipts import read_receipt
+from clients.cli.log_keys import add_log_keys, read_informed
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def register(subparsers: Any) -> None:
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     """What a log is verified from."""
     _add_directory(parser)
-    _add_trust(parser)
+    _add_trust(parser, beside="DIR/log-keys otherwise")
     parser.add_argument("--state", type=Path, metavar="FILE", help="your file: the checkpoint of your last audit")
     parser.add_argument(
         "--receipt",
@@ -111,8 +112,9 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_trust(parser: argparse.ArgumentParser) -> None:
+def _add_trust(parser: argparse.ArgumentParser, *, beside: str) -> None:
     parser.add_argument("--trust", type=Path, required=True, metavar="FILE", help="the deployment's trust file")
+    add_log_keys(parser, beside=beside)
 
 
 def _add_directory(parser: argparse.ArgumentParser) -> None:
@@ -134,10 +136,9 @@ def _look(args: argparse.Namespace, doors: Doors) -> _Look:
     """Reads what the command line names and verifies the log from it."""
     from clients.auditor.state import read_state  # noqa: PLC0415  # the command line must start fast
     from clients.auditor.verify import verify  # noqa: PLC0415
-    from clients.trust import read_trust  # noqa: PLC0415
 
-    trust = read_trust(args.trust, simulated=doors.simulated)
     source = _source(args.directory)
+    trust = read_informed(args, doors, source)
     saved = None if args.state is None else read_state(args.state)
     receipts = {str(path): read_receipt(path) for path in args.receipt}
     first_use = args.state is not None and saved is None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.log_keys import read_informed
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ examples:
 def register(
     verbs: Any,
     add_directory: Callable[[argparse.ArgumentParser], None],
-    add_trust: Callable[[argparse.ArgumentParser], None],
+    add_trust: Callable[..., None],
     source: Callable[[Path], Directory],
 ) -> None:
     """Adds both verbs; the arguments that they share with `audit verify` come from there, and how a log is opened."""
@@ -63,7 +64,7 @@ def register(
     prove = verbs.add_parser("prove", help=text, description=_PROVE, epilog=_PROVE_EPILOG, formatter_class=raw)
     add_directory(prove)
     prove.add_argument("index", type=int, metavar="INDEX", help="the entry's index, from 0")
-    add_trust(prove)
+    add_trust(prove, beside="DIR/log-keys otherwise")
     prove.add_argument("--out", type=Path, metavar="FILE", help="where to; standard output if not given")
     prove.add_argument("--json", action="store_true", help="print one JSON object")
     prove.set_defaults(run=lambda args, doors: _prove(args, doors, source(args.directory)))
@@ -71,16 +72,15 @@ def register(
     text = "check a receipt, without the log"
     check = verbs.add_parser("check-receipt", help=text, description=_CHECK, epilog=_CHECK_EPILOG, formatter_class=raw)
     check.add_argument("receipt", type=Path, metavar="FILE", help="the receipt (.tlog-proof)")
-    add_trust(check)
+    add_trust(check, beside="needed by such a file")
     check.add_argument("--json", action="store_true", help="print one JSON object")
     check.set_defaults(run=_check_receipt)
 
 
 def _prove(args: argparse.Namespace, doors: Doors, source: Directory) -> int:
     from clients.auditor.prove import prove  # noqa: PLC0415
-    from clients.trust import read_trust  # noqa: PLC0415
 
-    trust = read_trust(args.trust, simulated=doors.simulated)
+    trust = read_informed(args, doors, source)
     proven = prove(source, trust, args.index)
     told = {"origin": proven.tree.origin, "index": proven.index, "size": proven.tree.size}
     if args.out is None and args.json:
@@ -97,9 +97,8 @@ def _prove(args: argparse.Namespace, doors: Doors, source: Directory) -> int:
 
 def _check_receipt(args: argparse.Namespace, doors: Doors) -> int:
     from clients.auditor.prove import check_receipt  # noqa: PLC0415
-    from clients.trust import read_trust  # noqa: PLC0415
 
-    trust = read_trust(args.trust, simulated=doors.simulated)
+    trust = read_informed(args, doors)
     proven = check_receipt(str(args.receipt), read_receipt(args.receipt), trust)
     print(json.dumps(proven.document()) if args.json else proven.text())
     return 0

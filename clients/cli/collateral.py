@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.log_keys import add_log_keys
 from clients.cli.people import add_arguments, people_channel
 from clients.errors import NotTrusted, Usage
 from kbs.model.words import counted
@@ -76,6 +77,7 @@ def register(subparsers: Any) -> None:
         parser.add_argument("--signed-by", metavar="VKEY", help="the log key of the site that exported")
         if verb == "show":
             parser.add_argument("--trust", type=Path, metavar="FILE", help="the trust file of the site that exported")
+        add_log_keys(parser, beside="needed with such a file")
     preflight = _add(verbs, "preflight", _preflight)
     when = preflight.add_mutually_exclusive_group(required=True)
     when.add_argument("--at", metavar="DATE", help="2026-12-01, or 2026-12-01T12:00:00Z")

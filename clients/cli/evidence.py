@@ -7,6 +7,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.log_keys import add_log_keys
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def register(subparsers: Any) -> None:
     signer = verify.add_mutually_exclusive_group()
     signer.add_argument("--trust", type=Path, metavar="FILE", help="the trust file of the site that signed a bundle")
     signer.add_argument("--signed-by", metavar="VKEY", help="the log key of the site that signed a bundle")
+    add_log_keys(verify, beside="needed with such a file")
     verify.add_argument("--ccel", type=Path, metavar="FILE", help="tdx: the event log (CCEL, or dstack's JSON)")
     verify.add_argument(
         "--accept-status", metavar="STATUS,...", help="tdx, sgx: TCB statuses to accept, or any (default: UpToDate)"

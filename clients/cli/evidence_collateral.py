@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from attest.evidence import Collateral
 from clients.cli.evidence_files import read_file
+from clients.cli.log_keys import read_informed
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -71,11 +72,10 @@ def read_given(args: argparse.Namespace, doors: Doors, *, intel: bool) -> Given:
 def bundle_keys(args: argparse.Namespace, doors: Doors) -> tuple[VerifierKey, ...] | None:
     """Whose signature a bundle must carry; None if the caller named nobody. Raises Usage, AttestError."""
     from attest.tlog.keys import VerifierKey  # noqa: PLC0415
-    from clients.trust import read_trust  # noqa: PLC0415
 
     if args.signed_by is not None:
         return (VerifierKey.parse(args.signed_by),)
-    return None if args.trust is None else read_trust(args.trust, simulated=doors.simulated).log_keys
+    return None if args.trust is None else read_informed(args, doors).log_keys
 
 
 def bundle_lines(document: Mapping[str, Any]) -> list[str]:

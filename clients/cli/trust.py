@@ -1,4 +1,4 @@
-"""`sealgate trust show | verify`: what a trust file makes its holder believe."""
+"""`sealgate trust show | verify | keygen | sign`: what a trust file makes its holder believe, and who may say it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli import trust_root
+from clients.cli.log_keys import add_log_keys, read_informed
 from clients.errors import NotTrusted, Usage
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ inside the measured image; nothing overrides it there.
 
 `show` prints it in words. `verify` checks that its certificates are valid now and its keys those of its own
 deployment, and with --broker that the broker there proves to be the one, and with --checkpoint that a published
-checkpoint is signed by a key of the file. What is not asked for is shown as skipped."""
+checkpoint is signed by a key of the file. A file that names an offline key lists no log key: --log-keys gives the
+signed note that does. `keygen` makes such a key, `sign` signs a note with it. What is not asked for is shown as
+skipped."""
 _EPILOG = """examples:
   sealgate trust show --trust trust.json
   sealgate trust verify --trust trust.json --broker broker.example:8443 --checkpoint log/checkpoint"""
@@ -30,23 +34,27 @@ def register(subparsers: Any) -> None:
     """Adds the commands."""
     raw = argparse.RawDescriptionHelpFormatter
     trust = subparsers.add_parser(
-        "trust", help="show or verify a trust file", description=_TEXT, epilog=_EPILOG, formatter_class=raw
+        "trust",
+        help="show or verify a trust file; the offline key and its notes",
+        description=_TEXT,
+        epilog=_EPILOG,
+        formatter_class=raw,
     )
     verbs = trust.add_subparsers(metavar="VERB", required=True)
     for verb, short, run in (("show", "print it in words", _show), ("verify", "check it", _verify)):
         parser = verbs.add_parser(verb, help=short, description=_TEXT, epilog=_EPILOG, formatter_class=raw)
         parser.add_argument("--trust", type=Path, required=True, metavar="FILE", help="the trust file")
+        add_log_keys(parser, beside="shown and checked if it is given")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         if verb == "verify":
             parser.add_argument("--broker", metavar="HOST:PORT", help="the workload port of a broker to check")
             parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="a published checkpoint to check")
         parser.set_defaults(run=run)
+    trust_root.register(verbs)
 
 
 def _show(args: argparse.Namespace, doors: Doors) -> int:
-    from clients.trust import read_trust  # noqa: PLC0415
-
-    trust = read_trust(args.trust, simulated=doors.simulated)
+    trust = _read(args, doors)
     document = {
         "origin": trust.origin,
         "tenant": trust.tenant,
@@ -56,6 +64,9 @@ def _show(args: argparse.Namespace, doors: Doors) -> int:
             for c in _certificates(trust)
         ],
         "log_keys": [{"log": key.name, "id": key.key_id.hex()} for key in trust.log_keys],
+        "log_root": {"id": root.key.key_id.hex(), "min_version": root.min_version}
+        if (root := trust.log_root)
+        else None,
     }
     print(json.dumps(document) if args.json else _words(document))
     return 0
@@ -66,15 +77,17 @@ def _words(document: Any) -> str:
     for each in document["broker_ca"]:
         lines += [f"broker CA   {each['subject']}, until {each['until']}", f"            SHA-256 {each['sha256']}"]
     lines += [f"log key     {each['log']}, id {each['id']}" for each in document["log_keys"]]
+    if root := document["log_root"]:
+        lines.append(
+            f"log root    id {root['id']}, whose notes of log keys are believed from version {root['min_version']}"
+        )
     if document["simulated"]:
         lines.append("SIMULATED: what it makes believe proves nothing about real machines")
     return "\n".join(lines)
 
 
 def _verify(args: argparse.Namespace, doors: Doors) -> int:
-    from clients.trust import read_trust  # noqa: PLC0415
-
-    trust = read_trust(args.trust, simulated=doors.simulated)
+    trust = _read(args, doors)
     valid = [c for c in _certificates(trust) if c.starts <= doors.now <= c.ends]
     checks = {
         "file": ("passed", f"{args.trust} is whole"),
@@ -94,7 +107,16 @@ def _verify(args: argparse.Namespace, doors: Doors) -> int:
     return 0
 
 
+def _read(args: argparse.Namespace, doors: Doors) -> Trust:
+    """Without a note a file that names an offline key is read all the same; it then knows no log."""
+    from clients.trust import read_trust  # noqa: PLC0415
+
+    return read_trust(args.trust, simulated=doors.simulated) if args.log_keys is None else read_informed(args, doors)
+
+
 def _log_keys(trust: Trust) -> tuple[str, str]:
+    if trust.log_root is not None and not trust.log_keys:
+        return "skipped", "the file names an offline key, and no --log-keys was given"
     strange = [key.name for key in trust.log_keys if not key.name.startswith(f"{trust.origin}/audit/")]
     if strange:
         return "failed", f"of another deployment: {', '.join(strange)}"

@@ -75,7 +75,7 @@ def lease_receipt(channel: Channel, trust: Trust, name: str) -> ProofFile:
     request = GetLeaseReceiptRequest(name=name)
     response = channel.call(f"{_SERVICE}/GetLeaseReceipt", request, GetLeaseReceiptResponse)
     receipt = proof_of(response.receipt)
-    body = check_entry(response.receipt.leaf, receipt, trust)
+    body = check_entry(response.receipt.leaf, receipt, trust.informed(response.receipt.signers))
     told = body.get("lease")
     if not isinstance(told, dict) or told.get("id") != name.rpartition("/")[2]:
         raise NotTrusted("RECEIPT_LEASE", f"the receipt is not of the grant of {name}")

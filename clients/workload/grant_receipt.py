@@ -25,7 +25,7 @@ def grant_receipt(channel: Channel, trust: Trust, lease: HeldLease) -> ProofFile
     )
     response = channel.call("/sealgate.v1.KeyRelease/GetGrantReceipt", request, GetGrantReceiptResponse)
     receipt = proof_of(response.receipt)
-    body = check_entry(response.receipt.leaf, receipt, trust)
+    body = check_entry(response.receipt.leaf, receipt, trust.informed(response.receipt.signers))
     told = body.get("lease")
     if body.get("type") != "release.granted" or not isinstance(told, dict) or told.get("id") != lease.lease_id:
         raise NotTrusted("RECEIPT_LEASE", f"the receipt is not of the grant of lease {lease.lease_id}")

@@ -117,5 +117,5 @@ def _checked(
         lease_id=response.lease.lease_id,
         lease_end=response.lease.end_time.ToMilliseconds(),
     )
-    check_receipt(response.receipt.leaf, proof, expected, trust)
+    check_receipt(response.receipt.leaf, proof, expected, trust.informed(response.receipt.signers))
     return proof

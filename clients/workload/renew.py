@@ -67,7 +67,7 @@ def renew_lease(
         entry_type="lease.renewed",
         lease_end=response.lease.end_time.ToMilliseconds(),
     )
-    check_receipt(response.receipt.leaf, receipt, expected, trust)
+    check_receipt(response.receipt.leaf, receipt, expected, trust.informed(response.receipt.signers))
     return Renewed(
         lease=lease.until(response.lease.end_time.ToDatetime(tzinfo=UTC)),
         receipt=receipt,

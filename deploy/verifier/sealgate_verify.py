@@ -134,6 +134,7 @@ class Key(NamedTuple):
 P = 2**255 - 19
 Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 SMALL_ORDER = {0, 1, P - 1, Y8, P - Y8}
+WITNESSES = {(b"\4", 33), (b"\6", 1313)}  # type and length of cosigners' keys
 
 
 def read_key(text: str) -> Key:
@@ -154,22 +155,67 @@ class Trust(NamedTuple):
     keys: list[Key]
 
 
-def read_trust(path: Path) -> Trust:
-    """Reads trust.json; stops unless it is one, and one of a real deployment."""
+def read_trust(path: Path, note: Path) -> Trust:
+    """Reads trust.json; stops unless it is one, and one of a real deployment. `note` is read if it names no log key."""
     with stopping(2, f"the trust file {path} cannot be used"):
         raw = path.read_bytes()
         told: Any = json.loads(raw) if len(raw) <= 1 << 20 else None
-        fields = {"v", "origin", "broker_ca", "log_keys", "tenant", "simulated"}
-        need(isinstance(told, dict) and told.keys() == fields and told["v"] == "sealgate.trust/1", "other fields")
+        need(isinstance(told, dict), "not an object")
+        signers = {"sealgate.trust/1": "log_keys", "sealgate.trust/2": "log_root"}.get(str(told.get("v")), "v")
+        need(told.keys() == {"v", "origin", "broker_ca", signers, "tenant", "simulated"}, "other fields")
         need(all(isinstance(told[name], str) and told[name] for name in ("origin", "broker_ca", "tenant")), "no texts")
         need(isinstance(told["simulated"], bool), "simulated is true or false")
-        need(isinstance(told["log_keys"], list) and told["log_keys"], "log_keys is a list, not empty")
-        keys = [read_key(str(each)) for each in told["log_keys"]]
+        named = told.get("log_keys", ["none"])
+        need(isinstance(named, list) and named, "log_keys is a list, not empty")
+        keys = [read_key(str(each)) for each in told.get("log_keys", [])]
         keys = [key for key in keys if key.name.startswith(f"{told['origin']}/audit/")]
         need(len({key.raw for key in keys}) == len({key.text for key in keys}), "one key stands under two names")
+        root = read_root(told["log_root"], told["origin"]) if signers == "log_root" else None
     if told["simulated"]:
         raise Stop(4, f"{path} is of a simulated deployment, whose log proves nothing about real machines")
+    if root is not None:
+        with stopping(4, f"the note of log keys {note} is not to be believed"):
+            keys = read_log_keys(note.read_bytes(), *root, told["origin"])
     return Trust(told["origin"], keys)
+
+
+def read_root(told: Any, origin: str) -> tuple[Key, int]:
+    """The offline key whose notes list the log's keys, and the oldest version of them that is believed."""
+    need(isinstance(told, dict) and told.keys() == {"key", "min_version"}, "log_root has key and min_version")
+    least = told["min_version"]
+    need(type(least) is int and 1 <= least < 2**53, "min_version is a number from 1")
+    root = read_key(str(told["key"]))
+    need(root.name == f"{origin}/log-keys", f"the offline key is not named {origin}/log-keys")
+    return root, least
+
+
+def read_log_keys(raw: bytes, root: Key, least: int, origin: str) -> list[Key]:
+    """The log keys of a note: signed by the offline key, of this deployment, not below the version, nothing else in."""
+    text = open_note(raw, [root], exact=False)
+    first, version, *lines, quorum, end = text.split("\n")
+    need(first == root.name and not end, "a note of something else")
+    need(quorum == "quorum none", "it requires witnesses, which this program cannot check")
+    need(from_decimal(version) >= least, f"version {version}, where {least} is the oldest that is believed")
+    logs = [line for line in lines if line.startswith("log ")]
+    witnesses = [line.split(" ") for line in lines[len(logs) :]]
+    need(logs and lines[: len(logs)] == logs and len(lines) <= 100, "logs first, one at least, then witnesses")
+    keys = [read_key(line.removeprefix("log ")) for line in logs]
+    need(all(key.name.startswith(f"{origin}/audit/") for key in keys), "a log of another deployment")
+    raws = [root.raw, *(key.raw for key in keys), *(read_witness(words) for words in witnesses)]
+    need(len(set(raws)) == len(raws), "a key that stands twice")
+    return keys
+
+
+def read_witness(words: list[str]) -> bytes:
+    """The public key of a line `witness <name> <vkey>`. No witness is required; the line must still be one."""
+    need(len(words) == 3 and words[0] == "witness", "a line of another kind")
+    name, claimed, encoded = words[2].split("+", 2)
+    raw = from_base64(encoded)
+    need(name == words[1] and is_name(name) and (raw[:1], len(raw)) in WITNESSES, "no cosigner's key")
+    need(hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4].hex() == claimed, "a wrong key id")
+    y = int.from_bytes(raw[1:33], "little") & (2**255 - 1)
+    need(raw[0] == 6 or (y < P and y not in SMALL_ORDER), "a key anyone can use")
+    return raw[1:]
 
 
 # --- signed checkpoints
@@ -185,27 +231,37 @@ class Head(NamedTuple):
 
 def open_checkpoint(raw: bytes, trust: Trust, *, exact: bool) -> Head:
     """The checkpoint: every line of a known key verifies, and there is one. `exact` wants the one base64 form."""
-    need(len(raw) <= MAX_NOTE, "a note of more than a million bytes")
     try:
-        body, blank, tail = raw.decode("utf-8").rpartition("\n\n")
-        rows = tail.split("\n")
-        need(blank and not rows.pop() and 1 <= len(rows) <= 100, "not a signed note")
-        need(re.search(r"[\x00-\x09\x0b-\x1f]", body + tail) is None, "a control character in the note")
-        lines = [read_line(row, exact=exact) for row in rows]
-        text = f"{body}\n"
-        known = {(key.name, key.id): key for key in trust.keys if key.name == text.split("\n", 1)[0]}
-        need(any(place in known for place, _ in lines), "not signed by a log of the trust file")
-        for place, blob in lines:
-            if place in known:
-                Ed25519PublicKey.from_public_bytes(known[place].raw).verify(blob, text.encode())
+        origin = raw.partition(b"\n")[0].decode("utf-8")
+        text = open_note(raw, [key for key in trust.keys if key.name == origin], exact=exact)
         origin, size, root, end = text.split("\n")
         head = Head(origin, from_decimal(size), from_base64(root))
-    except InvalidSignature as error:
-        raise Problem("a signature under the log's name does not verify") from error
+    except Problem:
+        raise
     except ValueError as error:
         raise Problem(f"the checkpoint: {error}") from error
     need(not end and len(head.root) == 32 and (head.size or head.root == EMPTY_ROOT), "a checkpoint of another form")
     return head
+
+
+def open_note(raw: bytes, keys: list[Key], *, exact: bool) -> str:
+    """The text of a note: every line of one of `keys` verifies, and there is one."""
+    need(len(raw) <= MAX_NOTE, "a note of more than a million bytes")
+    body, blank, tail = raw.decode("utf-8").rpartition("\n\n")
+    rows = tail.split("\n")
+    need(blank and not rows.pop() and 1 <= len(rows) <= 100, "not a signed note")
+    need(re.search(r"[\x00-\x09\x0b-\x1f]", body + tail) is None, "a control character in the note")
+    lines = [read_line(row, exact=exact) for row in rows]
+    text = f"{body}\n"
+    known = {(key.name, key.id): key for key in keys}
+    need(any(place in known for place, _ in lines), "not signed by a key that is trusted")
+    for place, blob in lines:
+        if place in known:
+            try:
+                Ed25519PublicKey.from_public_bytes(known[place].raw).verify(blob, text.encode())
+            except InvalidSignature as error:
+                raise Problem(f"a signature under the name {place[0]} does not verify") from error
+    return text
 
 
 def read_line(row: str, *, exact: bool) -> tuple[tuple[str, bytes], bytes]:
@@ -559,12 +615,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, metavar="DIR", help="the published log: checkpoint and tile/ are in it")
     parser.add_argument("--trust", type=Path, required=True, metavar="FILE", help="the deployment's trust.json")
+    parser.add_argument("--log-keys", type=Path, metavar="FILE", help="the note of log keys (default: DIR/log-keys)")
     parser.add_argument("--receipt", type=Path, nargs="+", action="extend", default=[], metavar="FILE")
     parser.add_argument("--allow-unanchored", action="store_true", help="exit 0 where only a receipt is missing")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(arguments)
     try:
-        audit = Audit(args.directory, read_trust(args.trust))
+        audit = Audit(args.directory, read_trust(args.trust, args.log_keys or args.directory / "log-keys"))
         if not args.directory.is_dir():
             raise Stop(2, f"{args.directory} is not a directory")  # noqa: TRY301
         verdict = audit.run(args.receipt)

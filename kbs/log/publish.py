@@ -18,7 +18,7 @@ from attest.tlog.tile_tree import frontier_of, frontier_tiles
 from kbs.log.port import Faults, LogReader, no_fault
 from kbs.log.signer import CheckpointSigner
 
-__all__ = ["LogForked", "Publisher"]
+__all__ = ["LogForked", "Publisher", "write_synced"]
 
 _STEP = 1_024
 
@@ -50,7 +50,7 @@ class Publisher:
         if head.size > old.size:
             self._write_tiles(old.size, head.size)
             self._faults("published-tiles")
-            _write(self._directory / "checkpoint", self._signer.checkpoint(head.size, head.root))
+            write_synced(self._directory / "checkpoint", self._signer.checkpoint(head.size, head.root))
         return head.size
 
     def _checkpoint(self) -> Checkpoint:
@@ -82,13 +82,13 @@ class Publisher:
                 data = tiles.encode_tile([h for _, _, h in self._reader.entries(first, first + piece.width)])
             else:
                 data = tiles.encode_tile([root_of(self._hashes(child)) for child in piece.children()])
-            _write(self._directory / piece.path, data)
+            write_synced(self._directory / piece.path, data)
 
     def _hashes(self, tile: tiles.Tile) -> tuple[bytes, ...]:
         return tiles.decode_tile((self._directory / tile.path).read_bytes(), tile.width)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_synced(path: Path, data: bytes) -> None:
     """Writes by rename, file and directory synced: a reader sees the old bytes or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")

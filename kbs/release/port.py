@@ -18,6 +18,7 @@ from kbs.guard.flood import FloodMeter
 from kbs.guard.refusals import RefusalMeter
 from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import Broker as BrokerIdentity
+from kbs.log.log_note import LogNote
 from kbs.log.signer import CheckpointSigner
 from kbs.model.asset import Snapshot
 from kbs.model.collateral import Foretold, Gathered, Used
@@ -168,6 +169,7 @@ class Broker:
     leases: LeaseReader
     results: ResultSigner
     signer: CheckpointSigner
+    log_note: LogNote
     digests: Digests
     floods: FloodMeter
     repeats: RepeatMeter

@@ -42,7 +42,7 @@ def grant_receipt(data: bytes, broker: Broker, receipts: Receipts) -> GetGrantRe
     lease = broker.leases.lease(request.lease_id)
     if lease is None or lease.holder.key != hashlib.sha256(request.holder_key).digest():
         raise Refused("NOT_FOUND", check="LEASE", expected="a lease of this holder key", got="none")
-    return GetGrantReceiptResponse(receipt=receipt_message(proven(receipts, lease.granted)))
+    return GetGrantReceiptResponse(receipt=receipt_message(proven(receipts, lease.granted), broker.log_note.current))
 
 
 def _proven_holder(request: GetGrantReceiptRequest, broker: Broker) -> None:

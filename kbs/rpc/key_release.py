@@ -42,10 +42,10 @@ def methods(broker: Broker, receipts: Receipts) -> dict[str, Method]:
         return GetChallengeResponse(challenge=challenge, origin=broker.deployment).SerializeToString()
 
     async def release_keys(data: bytes, _call: Call) -> bytes:
-        return _released(await decided(parse_ask, data)).SerializeToString()
+        return _released(await decided(parse_ask, data), broker.log_note.current).SerializeToString()
 
     async def renew_lease(data: bytes, _call: Call) -> bytes:
-        return _renewed(await decided(parse_renewal, data)).SerializeToString()
+        return _renewed(await decided(parse_renewal, data), broker.log_note.current).SerializeToString()
 
     async def get_grant_receipt(data: bytes, _call: Call) -> bytes:
         try:
@@ -83,31 +83,33 @@ def _count(error: AttestError | Refused, data: bytes, broker: Broker) -> None:
         broker.floods.count(error.reason, data)
 
 
-def _released(answer: Answer) -> ReleaseKeysResponse:
+def _released(answer: Answer, signers: bytes) -> ReleaseKeysResponse:
     return ReleaseKeysResponse(
         keys=[
             WrappedKey(key_name=k.key_name, wrapped=k.wrapped, content_digest=k.content_digest)
             for k in answer.grant.keys
         ],
         lease=_lease(answer),
-        receipt=_receipt(answer),
+        receipt=_receipt(answer, signers),
         simulated=answer.simulated,
         attestation_result=answer.grant.result,
     )
 
 
-def _renewed(answer: Answer) -> RenewLeaseResponse:
+def _renewed(answer: Answer, signers: bytes) -> RenewLeaseResponse:
     return RenewLeaseResponse(
         lease=_lease(answer),
-        receipt=_receipt(answer),
+        receipt=_receipt(answer, signers),
         simulated=answer.simulated,
         attestation_result=answer.grant.result,
     )
 
 
-def _receipt(answer: Answer) -> Receipt:
+def _receipt(answer: Answer, signers: bytes) -> Receipt:
     place = answer.place
-    return Receipt(leaf=place.leaf, index=place.index, hashes=place.proof, checkpoint=answer.checkpoint)
+    return Receipt(
+        leaf=place.leaf, index=place.index, hashes=place.proof, checkpoint=answer.checkpoint, signers=signers
+    )
 
 
 def _lease(answer: Answer) -> Lease | None:

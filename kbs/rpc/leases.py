@@ -80,7 +80,9 @@ def methods(broker: Broker, leases: LeaseLists, receipts: Receipts) -> dict[str,
 
     async def get_receipt(request: GetLeaseReceiptRequest, allowed: Allowed) -> GetLeaseReceiptResponse:
         await log_query(broker, allowed, allowed.place.tenant, "GetLeaseReceipt", name=request.name)
-        return GetLeaseReceiptResponse(receipt=receipt_message(proven(receipts, found(allowed).granted)))
+        return GetLeaseReceiptResponse(
+            receipt=receipt_message(proven(receipts, found(allowed).granted), broker.log_note.current)
+        )
 
     async def end_lease(request: EndLeaseRequest, allowed: Allowed) -> EndLeaseResponse:
         if request.reason not in _ENDS:
@@ -152,9 +154,15 @@ def proven(receipts: Receipts, index: int) -> Receipt:
         raise Unavailable("LOG_UNAVAILABLE") from error
 
 
-def receipt_message(receipt: Receipt) -> ReceiptMessage:
-    """The receipt as it travels."""
-    return ReceiptMessage(leaf=receipt.leaf, index=receipt.index, hashes=receipt.hashes, checkpoint=receipt.checkpoint)
+def receipt_message(receipt: Receipt, signers: bytes) -> ReceiptMessage:
+    """The receipt as it travels, with the note of log keys."""
+    return ReceiptMessage(
+        leaf=receipt.leaf,
+        index=receipt.index,
+        hashes=receipt.hashes,
+        checkpoint=receipt.checkpoint,
+        signers=signers,
+    )
 
 
 def _name(lease: LeaseRecord) -> str:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _TEXT = """Writes a trust file as `init` did: the deployment's name, the CAs that clients are to trust, the log's key,
-the tenant. It goes into measured images and to auditors and holds no secret. The root key is opened for it.
+the tenant. It goes into measured images and to auditors and holds no secret. The root key is opened for it. Once an
+offline key was adopted (log-keys), it names that key and the version of the note that is in force, which is the oldest
+that will be believed, and no log key.
 
 `trust list` shows the CAs of the broker's servers; `trust rotate-ca` announces a new one."""
 _ROTATE = """Makes a new CA for the broker's servers, beside the one in force, to be used from a date on. The broker

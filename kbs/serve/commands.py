@@ -22,6 +22,7 @@ from kbs.serve import (
     cmd_doctor,
     cmd_incident,
     cmd_init,
+    cmd_log_keys,
     cmd_people,
     cmd_serve,
     cmd_store,
@@ -30,6 +31,7 @@ from kbs.serve import (
 )
 from kbs.serve.config.load import ConfigInvalid
 from kbs.serve.lock import Busy
+from kbs.serve.log_keys import LogKeysRefused
 from kbs.serve.site import Site
 from kbs.serve.unfinished import refuse_unfinished
 from kbs.store.backup import Exists
@@ -88,7 +90,7 @@ def main(arguments: Sequence[str], doors: Doors) -> int:
         return USAGE
     try:
         return int(parsed.run(parsed, doors))
-    except (Usage, Exists, ConfigInvalid) as error:
+    except (Usage, Exists, ConfigInvalid, LogKeysRefused) as error:
         return _fail(str(error), USAGE)
     except LogFrozen as error:
         return _fail(f"FROZEN: {error}", FROZEN)
@@ -135,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         cmd_trust,
         cmd_people,
         cmd_backup,
+        cmd_log_keys,
         cmd_store,
         cmd_incident,
         cmd_web,

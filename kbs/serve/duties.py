@@ -78,6 +78,7 @@ async def look_after_keys(running: Running, site: Site) -> None:
             if _newest(running) == before:  # otherwise another process was faster
                 raise
     running.keyring.look()
+    running.broker.log_note.look()
     site.run.mkdir(mode=0o700, exist_ok=True)
     replace(site.run / "jwks.json", jwks(running.vault))
 

@@ -20,6 +20,7 @@ from kbs.custody.vault import Vault
 from kbs.serve.config.sections import Config
 from kbs.serve.founders import Founder, Invitation
 from kbs.serve.lock import alone
+from kbs.serve.log_keys import LogKeysRefused, installed, read_root
 from kbs.serve.secrets import Ask, root_path, write_root
 from kbs.serve.server_ca import server_cas, trusted
 from kbs.serve.site import LOG, Site, initialise
@@ -150,7 +151,11 @@ def read_recovery_keys(config: Config) -> list[RecoveryPublic]:
 
 
 def trust_document(config: Config, root: HeldRoot, tenant: str, now: int) -> bytes:
-    """`sealgate.trust/1` for the workloads of `tenant`, and auditors: with the server CA in force and its successor."""
+    """A trust file for the workloads of `tenant`, and auditors: with the server CA in force and its successor, and with
+    the log's key or the adopted offline key.
+
+    Raises LogKeysRefused where an offline key was adopted and no note of it is in force: nobody would believe a log.
+    """
     site = site_for(config)
     reader = Reader(site.store)
     try:
@@ -160,11 +165,18 @@ def trust_document(config: Config, root: HeldRoot, tenant: str, now: int) -> byt
         [(_, first, _)] = reader.entries(0, 1)
     finally:
         reader.close()
+    root_key, note = read_root(site), installed(site)
+    if root_key is None:
+        signers: dict[str, object] = {"log_keys": [SignerKey.from_seed(site.log_origin, seed).verifier_key]}
+    elif note is None:
+        raise LogKeysRefused(f"{root_key.name} has signed no note yet: sealgate-broker log-keys draft --config ...")
+    else:
+        signers = {"log_root": {"key": root_key.vkey, "min_version": note.version}}
     document = {
-        "v": "sealgate.trust/1",
+        "v": "sealgate.trust/1" if root_key is None else "sealgate.trust/2",
         "origin": site.deployment,
         "broker_ca": (config.tls.ca.read_bytes() if config.tls.ca else own).decode("ascii"),
-        "log_keys": [SignerKey.from_seed(site.log_origin, seed).verifier_key],
+        **signers,
         "tenant": tenant,
         "simulated": parse_leaf(first).body["simulated"],
     }

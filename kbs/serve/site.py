@@ -15,6 +15,7 @@ from kbs.custody.root import Root
 from kbs.custody.vault import Vault
 from kbs.log.bodies import Broker as Identity
 from kbs.log.bodies import genesis
+from kbs.log.log_note import LOG_KEYS
 from kbs.log.sequence import LogSequencer
 from kbs.model.effect import Effect, PutBrokerKey
 from kbs.model.unit import Unit, Verdict
@@ -64,6 +65,16 @@ class Site:
     def log(self) -> Path:
         """Where the log is published."""
         return self.directory / "log"
+
+    @property
+    def log_keys(self) -> Path:
+        """The note that lists the log's keys, signed by the offline key; served beside the log."""
+        return self.log / LOG_KEYS
+
+    @property
+    def log_root(self) -> Path:
+        """The public half of that offline key."""
+        return self.directory / "log-root.pub"
 
     @property
     def recovery(self) -> Path:

@@ -21,6 +21,7 @@ from kbs.guard.refusals import RefusalMeter
 from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import Broker as Identity
 from kbs.log.bodies import joined
+from kbs.log.log_note import LogNote
 from kbs.log.publish import Publisher
 from kbs.log.receipts import Receipts
 from kbs.log.sequence import LogSequencer
@@ -159,6 +160,7 @@ def _wire(
         leases=Leases(reader),
         results=keyring.results,
         signer=signer,
+        log_note=LogNote(site.log_keys),
         digests=digests,
         floods=FloodMeter(clock()),
         repeats=repeats,

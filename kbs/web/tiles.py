@@ -1,4 +1,5 @@
-"""Serves a published log as c2sp.org/tlog-tiles describes: checkpoint and hash tiles, open to everybody.
+"""Serves a published log as c2sp.org/tlog-tiles describes: checkpoint and hash tiles, open to everybody, and the note
+that lists its keys.
 
 Entry bundles are for authenticated auditors and are refused here. A partial tile is a prefix of every wider one, so
 that each width that was ever published can be answered from what lies there now.
@@ -24,8 +25,8 @@ _BUNDLES = "Entry bundles are for authenticated auditors; they are not served he
 def make_app(log: Path) -> web.Application:
     """The application over one published directory. Only GET and HEAD; no listing, no other path."""
 
-    async def checkpoint(_request: web.Request) -> web.Response:
-        data = _read(log / "checkpoint")
+    async def note(request: web.Request) -> web.Response:
+        data = _read(log / request.path.removeprefix("/"))
         if data is None:
             raise web.HTTPNotFound(text="Nothing has been published yet.\n")
         return web.Response(body=data, content_type="text/plain", charset="utf-8", headers=_FRESH)
@@ -43,7 +44,9 @@ def make_app(log: Path) -> web.Application:
         return web.Response(body=data, content_type="application/octet-stream", headers=_IMMUTABLE)
 
     app = web.Application(client_max_size=1_024)
-    app.add_routes([web.get("/checkpoint", checkpoint), web.get("/tile/{path:.+}", tile)])
+    app.add_routes(
+        [*(web.get(f"/{name}", note) for name in ("checkpoint", "log-keys")), web.get("/tile/{path:.+}", tile)]
+    )
     return app
 
 

@@ -27,7 +27,10 @@ from typing import Any
 import pytest
 
 from attest.tlog import tiles
+from attest.tlog.keys import KeyType, SignerKey, VerifierKey
+from attest.tlog.log_keys import LogKeys, root_name
 from attest.tlog.merkle import leaf_hash, root_of
+from attest.tlog.note import sign_text
 from clients.cli.main import Doors, main
 from tests.clients.test_audit_attacks import ATTACKS, SAVED, SIZE, body, publish_attacked, signed_by
 from tests.makers.log import MadeLog, edit, make_log
@@ -373,6 +376,71 @@ def test_trust_files(log: MadeLog, pair: Pair, name: str) -> None:
     assert pair.single() == pair.ours()
 
 
+ROOT = SignerKey.from_seed(root_name("sealgate.test"), bytes([9] * 32))
+_FOREIGN = SignerKey.from_seed("other.test/log-keys", bytes([9] * 32))
+
+
+def _rooted(least: object = 2, root: str = ROOT.verifier_key, **more: object) -> Callable[[dict[str, Any]], object]:
+    """Turns a trust file that lists keys into one that names the offline key."""
+
+    def change(trust: dict[str, Any]) -> object:
+        kept = {name: value for name, value in trust.items() if name != "log_keys"}
+        return {**kept, "v": "sealgate.trust/2", "log_root": {"key": root, "min_version": least}, **more}
+
+    return change
+
+
+def _listing(text: Callable[[str], str] = str, signer: SignerKey = ROOT) -> Callable[[MadeLog], bytes]:
+    """The note of version 2 with one witness, its text changed before it is signed."""
+
+    def make(log: MadeLog) -> bytes:
+        witness = replace(SignerKey.from_seed("w", bytes([8] * 32)).public, type=KeyType.ED25519_COSIGNATURE)
+        key = VerifierKey.parse(log.signer.verifier_key)
+        keys = LogKeys(deployment="sealgate.test", version=2, logs=(key,), witnesses=(witness,))
+        return sign_text(text(keys.text().decode()).encode(), signer).encode()
+
+    return make
+
+
+ROOTED: dict[str, tuple[Callable[[dict[str, Any]], object], Callable[[MadeLog], bytes] | None, int]] = {
+    "as it is": (_rooted(), _listing(), 12),
+    "a later note than is asked for": (_rooted(1), _listing(), 12),
+    "an older note than is believed": (_rooted(3), _listing(), 4),
+    "no note": (_rooted(), None, 4),
+    "a note that is a checkpoint": (_rooted(), lambda log: log.checkpoint(), 4),
+    "signed by another key": (_rooted(), _listing(signer=SignerKey.from_seed(ROOT.name, bytes([7] * 32))), 4),
+    "signed by the log": (_rooted(), lambda log: log.signer.note(b"sealgate.test/log-keys\n2\n"), 4),
+    "of another deployment": (_rooted(), _listing(lambda t: t.replace("sealgate.test/log-keys", "x/log-keys")), 4),
+    "a log of another deployment": (_rooted(), _listing(lambda t: t.replace("log sealgate.test/a", "log x/a")), 4),
+    "witnesses required": (_rooted(), _listing(lambda t: t.replace("quorum none", "quorum w")), 4),
+    "a witness that is a log": (_rooted(), _listing(lambda t: t.replace("witness w ", "log ")), 4),
+    "a witness under another name": (_rooted(), _listing(lambda t: t.replace("witness w ", "witness v ")), 4),
+    "no log": (_rooted(), _listing(lambda t: "\n".join(x for x in t.split("\n") if x[:4] != "log ")), 4),
+    "a log twice": (_rooted(), _listing(lambda t: t.replace("log ", t.split("\n")[2] + "\nlog ", 1)), 4),
+    "a line more": (_rooted(), _listing(lambda t: t.replace("quorum", "group g any\nquorum")), 4),
+    "no version": (_rooted(), _listing(lambda t: t.replace("\n2\n", "\n")), 4),
+    "a version with a sign": (_rooted(), _listing(lambda t: t.replace("\n2\n", "\n+2\n")), 4),
+    "a version with a zero": (_rooted(), _listing(lambda t: t.replace("\n2\n", "\n02\n")), 4),
+    "no offline key": (_rooted(root=""), _listing(), 2),
+    "another deployment's offline key": (_rooted(root=_FOREIGN.verifier_key), _listing(), 2),
+    "least version zero": (_rooted(0), _listing(), 2),
+    "least version true": (_rooted(True), _listing(), 2),
+    "log keys besides": (_rooted(log_keys=[ROOT.verifier_key]), _listing(), 2),
+    "simulated": (_rooted(simulated=True), _listing(), 4),
+}
+
+
+@pytest.mark.parametrize("name", ROOTED)
+def test_trust_files_that_name_an_offline_key(log: MadeLog, pair: Pair, name: str) -> None:
+    change, note, code = ROOTED[name]
+    shutil.copytree(log.directory, pair.directory)
+    pair.trust.write_text(json.dumps(change(json.loads(pair.trust.read_text()))))
+    if note is not None:
+        (pair.directory / "log-keys").write_bytes(note(log))
+    assert pair.single() == pair.ours()
+    assert pair.single()[0] == code
+
+
 @pytest.mark.parametrize("lost", ["directory", "trust", "receipt"])
 def test_what_is_not_there_is_usage(log: MadeLog, pair: Pair, lost: str) -> None:
     if lost != "directory":
@@ -436,7 +504,7 @@ def test_its_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
     peaks = []
     for size in (512, 1536):
         made = make_log(tmp_path / str(size), size, simulated=False)
-        trust = SINGLE.read_trust(made.write_trust(tmp_path / "trust.json"))
+        trust = SINGLE.read_trust(made.write_trust(tmp_path / "trust.json"), made.directory / "log-keys")
         tracemalloc.start()
         assert SINGLE.Audit(made.directory, trust).run([]) is SINGLE.Verdict.UNANCHORED
         peaks.append(tracemalloc.get_traced_memory()[1])

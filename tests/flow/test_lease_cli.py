@@ -168,7 +168,7 @@ async def test_a_renewal_is_believed_from_its_receipt_alone(site: SimulatedSite,
         await published(running)
         from kbs.rpc.leases import receipt_message  # noqa: PLC0415
 
-        GRANT["receipt"] = receipt_message(running.receipts.receipt(record(running, held.lease_id).granted))
+        GRANT["receipt"] = receipt_message(running.receipts.receipt(record(running, held.lease_id).granted), b"")
 
         def renew(change: Callable[[Any], Any]) -> Any:
             with connect(f"127.0.0.1:{listeners.workload_port}", trust.broker_ca) as channel:

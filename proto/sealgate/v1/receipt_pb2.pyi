@@ -28,12 +28,17 @@ class Receipt(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     HASHES_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
+    SIGNERS_FIELD_NUMBER: _builtins.int
     leaf: _builtins.bytes
     """The entry's exact bytes."""
     index: _builtins.int
     """Its index."""
     checkpoint: _builtins.bytes
     """The signed checkpoint (c2sp.org/tlog-checkpoint). Size and root are taken from here, never from elsewhere."""
+    signers: _builtins.bytes
+    """The note that says which keys sign the deployment's logs, signed by its offline key; empty where there is none.
+    Trust files that name that key need it; it may come by any other path as well.
+    """
     @_builtins.property
     def hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """The inclusion proof, leaf to root (RFC 6962, section 2.1.1)."""
@@ -45,10 +50,11 @@ class Receipt(_message.Message):
         index: _builtins.int = ...,
         hashes: _abc.Iterable[_builtins.bytes] | None = ...,
         checkpoint: _builtins.bytes = ...,
+        signers: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "hashes", b"hashes", "index", b"index", "leaf", b"leaf"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "hashes", b"hashes", "index", b"index", "leaf", b"leaf", "signers", b"signers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

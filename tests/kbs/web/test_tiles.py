@@ -75,6 +75,15 @@ async def test_what_is_served_is_the_log(log: Path) -> None:
 async def test_nothing_published_yet(tmp_path: Path) -> None:
     async with TestClient(TestServer(make_app(tmp_path))) as client:
         assert (await client.get("/checkpoint")).status == 404
+        assert (await client.get("/log-keys")).status == 404
+
+
+async def test_the_note_of_log_keys_is_open_to_everybody(tmp_path: Path) -> None:
+    (tmp_path / "log-keys").write_bytes(b"a note\n")
+    async with TestClient(TestServer(make_app(tmp_path))) as client:
+        answer = await client.get("/log-keys")
+        assert (answer.status, answer.content_type, await answer.read()) == (200, "text/plain", b"a note\n")
+        assert answer.headers["Cache-Control"] == "no-cache"
 
 
 def test_the_command_serves_until_it_is_told_to_stop(log: Path) -> None:
