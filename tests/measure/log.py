@@ -10,6 +10,7 @@ from tests.bench.append import append_share, cost_by_size, latency_at_half_load
 from tests.bench.audit import bench_audit
 from tests.measure.table import Measure, Result
 from tests.soak.crash import POINTS, soak
+from tests.soak.writers import write_together
 
 __all__ = ["MEASURES"]
 
@@ -39,6 +40,12 @@ def _kills(long: bool) -> Result:
         f"unanswered when it died; {len(found.wrongs)} wrong {found.wrongs[:3]}"
     )
     return Result(figure=figure, met=not found.wrongs and found.kills == rounds * len(POINTS))
+
+
+def _writers(long: bool) -> Result:
+    found = write_together(8, 100_000 if long else 2_000)
+    figure = f"{found.entries} entries in {found.batches} batches; {len(found.wrongs)} wrong {list(found.wrongs[:3])}"
+    return Result(figure=figure, met=not found.wrongs)
 
 
 def _faults(_long: bool) -> Result:
@@ -74,6 +81,7 @@ def _growth(long: bool) -> Result:
 MEASURES = (
     Measure(name="attacks on the log", target="each with the detection that it states", take=_attacks),
     Measure(name="kill -9 under load", target="no key without its entry, no fork, no reply lost", take=_kills),
+    Measure(name="eight processes write at once", target="contiguous, one root, no challenge twice", take=_writers),
     Measure(name="disk, locks, clocks, files", target="a named error, no key, back by itself or frozen", take=_faults),
     Measure(name="append", target="under 10 % of the CPU of a release", take=_share),
     Measure(name="release at half load", target="p99 under 60 ms", take=_latency),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +32,7 @@ from tests.kbs.store.opened import (
     unit,
     verdict,
 )
+from tests.soak.writers import write_together
 
 
 async def test_many_units_share_few_transactions(tmp_path: Path) -> None:
@@ -256,30 +255,11 @@ async def test_two_doors_on_one_file(tmp_path: Path) -> None:
     assert check_log(path) == 200
 
 
-_WRITER = """
-import asyncio, sys
-from pathlib import Path
-from tests.kbs.store.opened import challenge, committed, opened, unit
-from kbs.model.unit import Committed
-
-async def main():
-    with opened(Path(sys.argv[1])) as door:
-        units = [unit(f"{sys.argv[2]}-{n}", "a", challenge=challenge(n)) for n in range(100)]
-        outcomes = await asyncio.gather(*(door.commit([each]) for each in units))
-    print(sum(isinstance(o, Committed) for each in outcomes for o in each))
-
-asyncio.run(main())
-"""
-
-
-def test_three_processes_on_one_file(tmp_path: Path) -> None:
-    path = make_store(tmp_path / "s")
-    root = Path(__file__).parents[3]
-    command = [sys.executable, "-c", _WRITER, str(path)]
-    running = [subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True, cwd=root) for n in range(3)]
-    written = [int(process.communicate(timeout=60)[0]) for process in running]
-    assert sum(written) == 100
-    assert check_log(path) == 100
+def test_eight_processes_at_once() -> None:
+    """Attack 36 in small; `make measure TOPIC=log LONG=1` has a hundred thousand units of each."""
+    found = write_together(8, 40)
+    assert found.wrongs == ()
+    assert found.entries == 8 * 36 + 4
 
 
 async def test_the_same_units_make_the_same_log(tmp_path: Path) -> None:
