@@ -84,10 +84,18 @@ def methods(broker: Broker, reader: DecisionReader) -> dict[str, Method]:
             raise Refused("NOT_FOUND", check="TICKET", expected="a ticket of this deployment", got="another")
         tenant, index = found
         await log_query(broker, allowed, tenant, "ExplainDecision", ticket=request.ticket)
+        _ensure_of(reader, index, request.ticket)
         return _explain(reader, index, allowed.snapshot)
 
     explain = Rpc(request=ExplainDecisionRequest, locate=locate, run=explain_decision)
     return methods_of(NAME, {"ExplainDecision": explain}, broker)
+
+
+def _ensure_of(reader: DecisionReader, index: int, ticket: str) -> None:
+    """The index of tickets is derived; the entry says whose it is. Raises StoreUnavailable if it is another's."""
+    [(_, leaf, _)] = reader.entries(index, index + 1) or [(index, b"", b"")]
+    if not leaf or parse_leaf(leaf).body.get("id") != ticket:
+        raise StoreUnavailable(f"a ticket leads to entry {index}, which has another id: the store was changed")
 
 
 def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainDecisionResponse:
