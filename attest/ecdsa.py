@@ -14,7 +14,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -25,7 +25,16 @@ try:
 except ImportError:
     AWS_EC = None
 
-__all__ = ["ORDER", "SPKI_SIZE", "is_p256_spki", "is_p384_spki", "spki_of_p256", "verify_p256", "verify_p384"]
+__all__ = [
+    "ORDER",
+    "SPKI_SIZE",
+    "is_p256_spki",
+    "is_p384_spki",
+    "spki_of_p256",
+    "verify_p256",
+    "verify_p256_der",
+    "verify_p384",
+]
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
 SPKI_SIZE = 120
@@ -86,6 +95,20 @@ def verify_p384(spki: bytes, message: bytes, r: int, s: int, *, check: str, path
 
 def verify_p256(spki: bytes, message: bytes, r: int, s: int, *, check: str, path: str) -> None:
     """As `verify_p384`, for P-256 with SHA-256."""
+    _verify(_P256, spki, message, r, s, check, path)
+
+
+def verify_p256_der(spki: bytes, message: bytes, signature: bytes, *, check: str, path: str) -> None:
+    """As `verify_p256`, for a signature in DER, as certificates and revocation lists have it (RFC 3279 2.2.3).
+
+    Both libraries take (r, s) in its one encoding alone, and from 1 to n - 1; why one is refused is looked up then.
+    """
+    if is_p256_spki(spki) and _verifies(spki, hashlib.sha256(message).digest(), signature, _P256.algorithm):
+        return
+    try:
+        r, s = decode_dss_signature(signature)
+    except ValueError as error:
+        raise NotAuthentic(check, path, expected="a signature in DER", got=str(error)) from error
     _verify(_P256, spki, message, r, s, check, path)
 
 

@@ -1,4 +1,4 @@
-"""Names and keys of certificates and revocation lists as they stand in the DER, for comparison byte by byte.
+"""Names, keys and signed parts of certificates and revocation lists as they stand in the DER, byte by byte.
 
 Source: RFC 5280 sections 4.1 and 5.1, X.501. A library that reads a name and writes it anew may write another one.
 Failures are a ValueError, because only the caller knows the place.
@@ -6,39 +6,102 @@ Failures are a ValueError, because only the caller knows the place.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from attest import der
 
-__all__ = ["certificate_parts", "common_name", "crl_issuer", "signed_part"]
+__all__ = ["CertificateParts", "ListParts", "certificate_parts", "common_name", "list_parts"]
 
 _COMMON_NAME = bytes.fromhex("0603550403")  # the OID 2.5.4.3
 _STRINGS = {0x0C: "utf-8", 0x13: "ascii", 0x16: "ascii"}  # UTF8String, PrintableString, IA5String
+_EXTENSIONS_OF_CERTIFICATE, _EXTENSIONS_OF_LIST = 0xA3, 0xA0
+_BIT_STRING, _INTEGER = 0x03, b"\x02"
 
 
-def signed_part(whole: bytes) -> bytes:
-    """What the signature of a certificate or a list covers, as it stands: the first value inside."""
-    _, at, end = der.step(whole, 0, len(whole))
-    return whole[at : der.step(whole, at, end)[2]]
+class CertificateParts(NamedTuple):
+    """What stands in a certificate, whole values in DER.
+
+    `algorithm` stands beside the signature, `inner` is the one that is signed; of `signature` there are its contents,
+    and of `extensions` where they begin and end.
+    """
+
+    signed: bytes
+    algorithm: bytes
+    signature: bytes
+    inner: bytes
+    serial: bytes
+    issuer: bytes
+    subject: bytes
+    spki: bytes
+    extensions: tuple[int, int]
 
 
-def certificate_parts(whole: bytes) -> tuple[bytes, bytes, bytes]:
-    """Issuer, subject and SubjectPublicKeyInfo of a version 3 certificate, DER as it stands (RFC 5280 section 4.1)."""
-    _, at, end = der.step(whole, 0, len(whole))
-    _, at, end = der.step(whole, at, end)
+class ListParts(NamedTuple):
+    """As `CertificateParts`, of a revocation list."""
+
+    signed: bytes
+    algorithm: bytes
+    signature: bytes
+    issuer: bytes
+    extensions: tuple[int, int]
+
+
+def certificate_parts(whole: bytes) -> CertificateParts:
+    """The parts of a version 3 certificate (RFC 5280 section 4.1)."""
+    signed, at, end, algorithm, signature = _signed(whole)
     begins = []
     for _ in range(7):  # version, serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo
         if at == end:
             raise ValueError("a certificate that is not of version 3")
         begins.append(at)
+        stop = at + 2 + whole[at + 1] if at + 2 <= end and whole[at + 1] < 128 else der.step(whole, at, end)[2]
+        at = stop if stop <= end else der.step(whole, at, end)[2]  # spares a call in all cases but the refused
+    _, serial, inner, issuer, validity, subject, spki = begins
+    return CertificateParts(
+        signed,
+        algorithm,
+        signature,
+        whole[inner:issuer],
+        whole[serial:inner],
+        whole[issuer:validity],
+        whole[subject:spki],
+        whole[spki:at],
+        _extensions(whole, at, end, _EXTENSIONS_OF_CERTIFICATE),
+    )
+
+
+def list_parts(whole: bytes) -> ListParts:
+    """The parts of a revocation list; version 2 says so first (RFC 5280 section 5.1)."""
+    signed, at, end, algorithm, signature = _signed(whole)
+    for _ in range(2 if whole[at : at + 1] == _INTEGER else 1):
         at = der.step(whole, at, end)[2]
-    return whole[begins[3] : begins[4]], whole[begins[5] : begins[6]], whole[begins[6] : at]
+    stop = der.step(whole, at, end)[2]
+    return ListParts(signed, algorithm, signature, whole[at:stop], _extensions(whole, stop, end, _EXTENSIONS_OF_LIST))
 
 
-def crl_issuer(tbs: bytes) -> bytes:
-    """The issuer, DER as it stands; version 2 says so first (RFC 5280 section 5.1)."""
-    _, at, end = der.step(tbs, 0, len(tbs))
-    for _ in range(2 if tbs[at] == der.INTEGER else 1):
-        at = der.step(tbs, at, end)[2]
-    return tbs[at : der.step(tbs, at, end)[2]]
+def _signed(whole: bytes) -> tuple[bytes, int, int, bytes, bytes]:
+    """What the signature covers, where its contents begin and end, the algorithm, and the signature.
+
+    That is a BIT STRING without unused bits, as every signature is (RFC 3279 section 2.2). The library takes unused
+    bits that are zero, which would make two encodings of one certificate.
+    """
+    _, start, end = der.step(whole, 0, len(whole))
+    _, content, stop = der.step(whole, start, end)
+    after = der.step(whole, stop, end)[2]
+    tag, bits, last = der.step(whole, after, end)
+    if tag != _BIT_STRING or last != end or bits == end or whole[bits]:
+        raise ValueError("a signature with unused bits")
+    return whole[start:stop], content, stop, whole[stop:after], whole[bits + 1 : last]
+
+
+def _extensions(whole: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
+    """Where the extensions in the last field begin and end; an empty range if there are none."""
+    while at < end:
+        found, content, at = der.step(whole, at, end)
+        if found == tag:
+            _, start, stop = der.step(whole, content, at)
+            return start, stop
+    return end, end
 
 
 def common_name(name: bytes) -> str:
@@ -46,7 +109,13 @@ def common_name(name: bytes) -> str:
     found = []
     _, at, end = der.step(name, 0, len(name))
     while at < end:
-        _, attribute, at = der.step(name, at, end)  # a SET of attributes, nearly always of one
+        # A SET of one attribute that is none, in lengths of one byte, is passed by without its steps.
+        if end - at > 9 and name[at + 1] == name[at + 3] + 2 < 128 and name[at + 4 : at + 9] != _COMMON_NAME:
+            at += 2 + name[at + 1]
+            if at > end:
+                raise ValueError("a value is longer than its place")
+            continue
+        _, attribute, at = der.step(name, at, end)
         while attribute < at:
             _, start, attribute = der.step(name, attribute, at)
             if name.startswith(_COMMON_NAME, start):

@@ -137,7 +137,7 @@ def _azure_tdx(hcl: HclReport, evidence: AzureEvidence, given: Given) -> Proven:
             simulated=claims.simulated,
             tdx=claims,
             paravisor=paravisor,
-            issued=_documents(found.collateral),
+            issued=found.collateral.issued,
         ),
         findings=found.findings,
         kept=Kept(pck_chains=(found.chain,), tdx=(found.collateral,)),
@@ -161,7 +161,7 @@ def _tdx(evidence: TdxEvidence, given: Given) -> Proven:
         claims = replace(claims, events=verify_event_log(evidence.event_log, claims.rtmrs))
         findings = (*findings, _REPLAYED)
     return Proven(
-        claims=Claims(platform="tdx", simulated=claims.simulated, tdx=claims, issued=_documents(found.collateral)),
+        claims=Claims(platform="tdx", simulated=claims.simulated, tdx=claims, issued=found.collateral.issued),
         findings=findings,
         kept=Kept(pck_chains=(found.chain,), tdx=(found.collateral,)),
     )
@@ -170,16 +170,6 @@ def _tdx(evidence: TdxEvidence, given: Given) -> Proven:
 def _lists(crls: Sequence[VerifiedCrl]) -> tuple[Issued, ...]:
     """The newest of AMD's lists: older ones beside it take nothing back."""
     return (Issued(name="crl", since=max((crl.this_update for crl in crls), default=None)),)
-
-
-def _documents(collateral: VerifiedCollateral) -> tuple[Issued, ...]:
-    """Intel's two documents and two lists."""
-    lists = {"pck_crl": collateral.pck_crl, "root_ca_crl": collateral.root_crl}
-    return (
-        Issued(name="tcb_info", since=collateral.tcb_info.issue_date),
-        Issued(name="qe_identity", since=collateral.qe_identity.issue_date),
-        *(Issued(name=name, since=crl.this_update if crl else None) for name, crl in lists.items()),
-    )
 
 
 _REPLAYED = Finding(

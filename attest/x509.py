@@ -19,20 +19,20 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
+from cryptography.x509.oid import SignatureAlgorithmOID
 
-from attest.ecdsa import verify_p256
+from attest.ecdsa import verify_p256_der
 from attest.errors import Malformed, NotAuthentic
-from attest.names import certificate_parts, common_name, crl_issuer, signed_part
+from attest.extensions import Extensions, read_extensions, recognise, say_nothing
+from attest.names import CertificateParts, ListParts, certificate_parts, common_name, list_parts
 
 __all__ = ["Certificate", "RevocationList", "load_certificate", "load_pem_or_der", "load_revocation_list"]
 
-_KNOWN_CRITICAL = frozenset({ExtensionOID.BASIC_CONSTRAINTS.dotted_string, ExtensionOID.KEY_USAGE.dotted_string})
 _FOREIGN = (ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
 _PSS = PSS(MGF1(SHA384()), 48)
+_ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 _MAX_CERTIFICATE = 16_384
 _MAX_CRL = 1 << 20
 _PEM = b"-----BEGIN "
@@ -55,14 +55,19 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     spki: bytes
-    spki_sha256: bytes
     is_ca: bool
     path_length: int | None
     signs_certificates: bool
     extensions: Mapping[str, bytes]
     critical: tuple[str, ...]
     duplicate: str | None
+    parts: CertificateParts = field(repr=False, compare=False)
     handle: x509.Certificate = field(repr=False, compare=False)
+
+    @property
+    def spki_sha256(self) -> bytes:
+        """The key's fingerprint, by which roots are pinned."""
+        return hashlib.sha256(self.spki).digest()
 
     @property
     def issuer_common_name(self) -> str:
@@ -78,7 +83,7 @@ class Certificate:
             raise NotAuthentic(
                 "CHAIN_SIGNATURE", path, expected=f"issued by {self.issuer_common_name}", got=issuer.common_name
             )
-        _check_p256(self.handle, signed_part(self.der), issuer, "CHAIN_SIGNATURE", path)
+        _check_p256(self, issuer, "CHAIN_SIGNATURE", path)
 
     def check_issued_by(self, issuer: Certificate, *, path: str) -> None:
         """Returns if the names match and `issuer` signed it by RSA-PSS; else raises NotAuthentic CHAIN_SIGNATURE."""
@@ -95,20 +100,20 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationList:
-    """What is used of a CRL, of which `tbs` is signed. `next_update` is None if it never says when it is stale."""
+    """What is used of a CRL. `next_update` is None if it never says when it is stale."""
 
     der: bytes
-    tbs: bytes = field(repr=False)
     issuer: bytes
     this_update: datetime
     next_update: datetime | None
     serials: frozenset[int]
     critical: tuple[str, ...]
+    parts: ListParts = field(repr=False, compare=False)
     handle: x509.CertificateRevocationList = field(repr=False, compare=False)
 
     def check_signed_by_p256(self, issuer: Certificate, *, path: str) -> None:
         """As `check_signed_by`, for Intel's ECDSA over P-256 with SHA-256."""
-        _check_p256(self.handle, self.tbs, issuer, "CRL_SIGNATURE", path)
+        _check_p256(self, issuer, "CRL_SIGNATURE", path)
 
     def check_signed_by(self, issuer: Certificate, *, path: str) -> None:
         """Returns if `issuer`'s RSA key signed it by PSS; else raises NotAuthentic CRL_SIGNATURE."""
@@ -128,11 +133,10 @@ def load_certificate(data: bytes, *, path: str) -> Certificate:
     if len(data) > _MAX_CERTIFICATE:
         raise Malformed("CERT_MALFORMED", path, expected=f"at most {_MAX_CERTIFICATE} bytes", got=f"{len(data)} bytes")
     try:
-        with warnings.catch_warnings(action="ignore"):
-            if data.startswith(_PEM):
-                found = x509.load_pem_x509_certificate(data)
-                return _certificate(found, found.public_bytes(Encoding.DER))
-            return _certificate(x509.load_der_x509_certificate(data), data)
+        if data.startswith(_PEM):
+            with warnings.catch_warnings(action="ignore"):
+                data = x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
+        return _certificate(data)
     except _FOREIGN as error:
         raise Malformed("CERT_MALFORMED", path, expected="an X.509 certificate", got=str(error)) from error
 
@@ -150,22 +154,13 @@ def load_revocation_list(data: bytes, *, path: str) -> RevocationList:
     if len(data) > _MAX_CRL:
         raise Malformed("CRL_MALFORMED", path, expected=f"at most {_MAX_CRL} bytes", got=f"{len(data)} bytes")
     try:
-        with warnings.catch_warnings(action="ignore"):
-            load = x509.load_pem_x509_crl if data.startswith(_PEM) else x509.load_der_x509_crl
-            return _revocation_list(data, load(data))
+        whole = data
+        if data.startswith(_PEM):
+            with warnings.catch_warnings(action="ignore"):
+                whole = x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
+        return _revocation_list(data, whole)
     except (*_FOREIGN, x509.DuplicateExtension) as error:
         raise Malformed("CRL_MALFORMED", path, expected="an X.509 revocation list", got=str(error)) from error
-
-
-def _whole_bytes(der: bytes, signature: bytes) -> bytes:
-    """The DER, if its signature is a BIT STRING without unused bits, as every signature is (RFC 3279 section 2.2).
-
-    The parser takes unused bits that are zero, which would make two encodings of one certificate.
-    """
-    unused = der[-len(signature) - 1]
-    if unused:
-        raise ValueError(f"{unused} unused bits in the signature")
-    return der
 
 
 def _is_amd_pss(signed: x509.Certificate | x509.CertificateRevocationList) -> bool:
@@ -179,67 +174,73 @@ def _is_amd_pss(signed: x509.Certificate | x509.CertificateRevocationList) -> bo
         return False
 
 
-_Signed = x509.Certificate | x509.CertificateRevocationList
+def _check_p256(signed: Certificate | RevocationList, issuer: Certificate, check: str, path: str) -> None:
+    parts = signed.parts
+    if parts.algorithm != _ECDSA_SHA256:
+        oid = signed.handle.signature_algorithm_oid
+        if oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
+            raise NotAuthentic(check, path, expected="ECDSA with SHA-256", got=oid.dotted_string)
+    verify_p256_der(issuer.spki, parts.signed, parts.signature, check=check, path=path)
 
 
-def _check_p256(signed: _Signed, message: bytes, issuer: Certificate, check: str, path: str) -> None:
-    if signed.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
-        raise NotAuthentic(check, path, expected="ECDSA with SHA-256", got=signed.signature_algorithm_oid.dotted_string)
-    try:
-        r, s = decode_dss_signature(signed.signature)
-    except ValueError as error:
-        raise NotAuthentic(check, path, expected="a signature in DER", got=str(error)) from error
-    verify_p256(issuer.spki, message, r, s, check=check, path=path)
+def _certificate(whole: bytes) -> Certificate:
+    """The library takes every certificate apart; of extensions that are known by their bytes it makes no objects."""
+    parts = certificate_parts(whole)
+    if _is_silent(parts):
+        found = x509.load_der_x509_certificate(whole)
+        extensions = recognise(whole, *parts.extensions)
+        if extensions is not None:
+            return _of(found, whole, parts, extensions)
+    with warnings.catch_warnings(action="ignore"):
+        found = x509.load_der_x509_certificate(whole)
+        return _of(found, whole, parts, read_extensions(found))
 
 
-def _certificate(found: x509.Certificate, whole: bytes) -> Certificate:
-    duplicate: str | None = None
-    try:
-        extensions = tuple(found.extensions)
-    except x509.DuplicateExtension as error:
-        extensions, duplicate = (), error.oid.dotted_string
-    constraints, usage, others, critical = None, None, {}, []
-    for extension in extensions:
-        value, oid = extension.value, extension.oid.dotted_string
-        if isinstance(value, x509.BasicConstraints):
-            constraints = value
-        elif isinstance(value, x509.KeyUsage):
-            usage = value
-        elif isinstance(value, x509.UnrecognizedExtension):
-            others[oid] = value.value
-        if extension.critical and oid not in _KNOWN_CRITICAL:
-            critical.append(oid)
-    issuer, subject, spki = certificate_parts(whole)
+def _is_silent(parts: CertificateParts) -> bool:
+    """Whether the library has nothing to warn about: a serial above 0 and algorithms without parameters."""
+    return parts.algorithm == parts.inner == _ECDSA_SHA256 and int.from_bytes(parts.serial[2:], "big", signed=True) > 0
+
+
+def _of(found: x509.Certificate, whole: bytes, parts: CertificateParts, extensions: Extensions) -> Certificate:
     return Certificate(
-        der=_whole_bytes(whole, found.signature),
+        der=whole,
         serial=found.serial_number,
-        subject=subject,
-        issuer=issuer,
-        common_name=common_name(subject),
+        subject=parts.subject,
+        issuer=parts.issuer,
+        common_name=common_name(parts.subject),
         not_before=found.not_valid_before_utc,
         not_after=found.not_valid_after_utc,
-        spki=spki,
-        spki_sha256=hashlib.sha256(spki).digest(),
-        is_ca=constraints is not None and constraints.ca,
-        path_length=constraints.path_length if constraints is not None else None,
-        signs_certificates=usage is not None and usage.key_cert_sign,
-        extensions=others,
-        critical=tuple(critical),
-        duplicate=duplicate,
+        spki=parts.spki,
+        is_ca=extensions.is_ca,
+        path_length=extensions.path_length,
+        signs_certificates=extensions.signs_certificates,
+        extensions=extensions.others,
+        critical=extensions.critical,
+        duplicate=extensions.duplicate,
+        parts=parts,
         handle=found,
     )
 
 
-def _revocation_list(data: bytes, found: x509.CertificateRevocationList) -> RevocationList:
-    whole = found.public_bytes(Encoding.DER) if data.startswith(_PEM) else data
-    tbs = signed_part(_whole_bytes(whole, found.signature))
+def _revocation_list(data: bytes, whole: bytes) -> RevocationList:
+    parts = list_parts(whole)
+    if parts.algorithm == _ECDSA_SHA256 and say_nothing(whole, *parts.extensions):
+        return _of_list(data, parts, x509.load_der_x509_crl(whole), ())
+    with warnings.catch_warnings(action="ignore"):
+        found = x509.load_der_x509_crl(whole)
+        return _of_list(data, parts, found, tuple(e.oid.dotted_string for e in found.extensions if e.critical))
+
+
+def _of_list(
+    data: bytes, parts: ListParts, found: x509.CertificateRevocationList, critical: tuple[str, ...]
+) -> RevocationList:
     return RevocationList(
         der=data,
-        tbs=tbs,
-        issuer=crl_issuer(tbs),
+        issuer=parts.issuer,
         this_update=found.last_update_utc,
         next_update=found.next_update_utc,
-        serials=frozenset(revoked.serial_number for revoked in found),
-        critical=tuple(e.oid.dotted_string for e in found.extensions if e.critical),
+        serials=frozenset([revoked.serial_number for revoked in found]),
+        critical=critical,
+        parts=parts,
         handle=found,
     )

@@ -64,12 +64,13 @@ class VerifiedChain:
 class Bench:
     """What one verification has already read and checked, so that nothing is done twice in it. Never kept."""
 
-    __slots__ = ("_anchors", "_certificates", "_issued")
+    __slots__ = ("_anchors", "_certificates", "_issued", "_roots")
 
     def __init__(self, anchors: Anchors) -> None:
         self._anchors = anchors
         self._certificates: dict[bytes, Certificate] = {}
         self._issued: set[tuple[bytes, bytes]] = set()
+        self._roots: dict[bytes, IntelRoot] = {}
 
     def load(self, pem: bytes, *, path: str) -> tuple[Certificate, ...]:
         """The certificates of a chain; raises Malformed CERT_MALFORMED."""
@@ -88,7 +89,10 @@ class Bench:
         `lowest` is 1 where the first certificate is a CA. Raises NotAuthentic PCK_ROOT_NOT_PINNED, CHAIN_SIGNATURE,
         CERT_EXTENSIONS, CERT_NOT_CA.
         """
-        root = self._root(certificates[-1], names[-1])
+        top = certificates[-1]
+        root = self._roots.get(top.der)
+        if root is None:
+            root = self._roots[top.der] = self._root(top, names[-1])
         for depth in range(len(certificates) - 1):
             self._check_issued(certificates[depth], certificates[depth + 1], names[depth])
         check_roles(certificates, names, lowest=lowest)
@@ -97,10 +101,11 @@ class Bench:
     def _root(self, certificate: Certificate, path: str) -> IntelRoot:
         """The pin of this root. It signs itself, unless it is the very certificate that was pinned."""
         anchors = self._anchors.intel
-        root = next((r for r in anchors if r.spki_sha256 == certificate.spki_sha256), None)
+        fingerprint = certificate.spki_sha256
+        root = next((r for r in anchors if r.spki_sha256 == fingerprint), None)
         if root is None or certificate.common_name != root.common_name:
             pinned = ", ".join(f"{r.common_name} {r.spki_sha256.hex()}" for r in anchors)
-            got = f"{certificate.common_name} {certificate.spki_sha256.hex()}"
+            got = f"{certificate.common_name} {fingerprint.hex()}"
             raise NotAuthentic("PCK_ROOT_NOT_PINNED", path, expected=pinned or "no root is pinned", got=got)
         if root.certificate_sha256 != hashlib.sha256(certificate.der).digest():
             self._check_issued(certificate, certificate, path)

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from attest.age import Issued
 from attest.anchors import IntelRoot
 from attest.errors import Malformed, NotAuthentic
 from attest.evidence import TdxCollateral
 from attest.path import Link, check_valid, link_of
 from attest.tdx.chain import CAS, Bench
-from attest.tdx.signed import Signed, read_signed
+from attest.tdx.forms import recognise_identity, recognise_tcb_info
+from attest.tdx.signed import read_signed
 from attest.tdx.tcb_info import EnclaveIdentity, TcbInfo, read_identity, read_tcb_info
 from attest.x509 import Certificate, load_revocation_list
 
@@ -43,7 +45,8 @@ class VerifiedCollateral:
     """Collateral whose every signature was verified up to `root`. `source` is what was offered.
 
     The lists are None where none was offered. `signers` are the certificates that signed documents, whose serials the
-    root's list may name; `links` are all certificates on the way.
+    root's list may name; `links` are all certificates on the way. `issued` says when Intel made each part, and within
+    `window` all parts are valid; None if one never says until when it is.
     """
 
     root: IntelRoot
@@ -54,6 +57,8 @@ class VerifiedCollateral:
     root_crl: Revocations | None
     signers: tuple[Link, ...]
     links: tuple[Link, ...]
+    issued: tuple[Issued, ...]
+    window: tuple[datetime, datetime] | None
 
     @property
     def expires(self) -> datetime:
@@ -81,8 +86,14 @@ def authenticate_collateral(source: TdxCollateral, bench: Bench) -> VerifiedColl
     qe_chain = tcb_chain
     if source.qe_identity_issuer_chain != source.tcb_info_issuer_chain:
         qe_chain = chains.read(source.qe_identity_issuer_chain, (_SIGNER,), "qe_identity_issuer_chain")
-    tcb_info = _document(source.tcb_info, "tcbInfo", "TCBINFO", tcb_chain[0])  # 2
-    qe_identity = _document(source.qe_identity, "enclaveIdentity", "QEID", qe_chain[0])
+    tcb_info = read_signed(  # 2
+        source.tcb_info, "tcbInfo", recognise_tcb_info, check="TCBINFO_FORMAT", path="tcb_info"
+    )
+    tcb_info.check(tcb_chain[0], check="TCBINFO_SIGNATURE", path="tcb_info")
+    qe_identity = read_signed(
+        source.qe_identity, "enclaveIdentity", recognise_identity, check="QEID_FORMAT", path="qe_identity"
+    )
+    qe_identity.check(qe_chain[0], check="QEID_SIGNATURE", path="qe_identity")
     certificates = [*tcb_chain, *qe_chain]
     pck_crl = root_crl = None
     if source.pck_crl:
@@ -91,20 +102,48 @@ def authenticate_collateral(source: TdxCollateral, bench: Bench) -> VerifiedColl
         pck_crl = _revocations(source.pck_crl, ca_chain[0], "pck_crl")  # 3
     if source.root_ca_crl:
         root_crl = _revocations(source.root_ca_crl, tcb_chain[-1], "root_ca_crl")
+    root, info, identity = chains.root(), tcb_info.document(read_tcb_info), qe_identity.document(read_identity)
+    links = tuple([link_of(c, _named(c)) for c in _once(certificates)])
     return VerifiedCollateral(
-        root=chains.root(),
+        root=root,
         source=source,
-        tcb_info=read_tcb_info(tcb_info.members),
-        qe_identity=read_identity(qe_identity.members),
+        tcb_info=info,
+        qe_identity=identity,
         pck_crl=pck_crl,
         root_crl=root_crl,
-        signers=tuple(link_of(c, "tcb_signer") for c in _once((tcb_chain[0], qe_chain[0]))),
-        links=tuple(link_of(c, _named(c)) for c in _once(certificates)),
+        signers=tuple([link_of(c, "tcb_signer") for c in _once((tcb_chain[0], qe_chain[0]))]),
+        links=links,
+        issued=(
+            Issued(name="tcb_info", since=info.issue_date),
+            Issued(name="qe_identity", since=identity.issue_date),
+            Issued(name="pck_crl", since=pck_crl.this_update if pck_crl else None),
+            Issued(name="root_ca_crl", since=root_crl.this_update if root_crl else None),
+        ),
+        window=_window(links, [crl for crl in (pck_crl, root_crl) if crl], (info, identity)),
     )
+
+
+def _window(
+    links: Sequence[Link], crls: Sequence[Revocations], documents: Sequence[TcbInfo | EnclaveIdentity]
+) -> tuple[datetime, datetime] | None:
+    """When all of these are valid, both ends included."""
+    ends = [crl.next_update for crl in crls if crl.next_update is not None]
+    if len(ends) != len(crls):
+        return None
+    starts = [crl.this_update for crl in crls]
+    for link in links:
+        starts.append(link.not_before)
+        ends.append(link.not_after)
+    for document in documents:
+        starts.append(document.issue_date)
+        ends.append(document.next_update)
+    return max(starts), min(ends)
 
 
 def check_current(collateral: VerifiedCollateral, now: datetime) -> None:
     """Every part is valid at `now`; raises NotAuthentic CERT_*, CRL_*, COLLATERAL_NOT_YET_VALID, COLLATERAL_EXPIRED."""
+    if collateral.window is not None and collateral.window[0] <= now <= collateral.window[1]:
+        return
     check_valid(collateral.links, now)
     for name, crl in (("pck_crl", collateral.pck_crl), ("root_ca_crl", collateral.root_crl)):
         if crl is not None:
@@ -149,13 +188,6 @@ class _Chains:
             names = ", ".join(root.spki_sha256.hex() for root in roots)
             raise NotAuthentic("COLLATERAL_CHAIN", "root", expected="one root for all parts", got=names)
         return roots[0]
-
-
-def _document(body: bytes, name: str, check: str, signer: Certificate) -> Signed:
-    path = "tcb_info" if check == "TCBINFO" else "qe_identity"
-    signed = read_signed(body, name, check=f"{check}_FORMAT", path=path)
-    signed.check(signer, check=f"{check}_SIGNATURE", path=path)
-    return signed
 
 
 def _revocations(data: bytes, issuer: Certificate, path: str) -> Revocations:

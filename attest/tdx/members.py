@@ -7,34 +7,46 @@ A member without a name here is refused. Intel has added members that change wha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from attest.errors import Malformed
 
-__all__ = ["Members"]
+__all__ = ["MAX_ITEMS", "Members", "Shape"]
 
-_MAX_ITEMS = 256
-_NONE: frozenset[str] = frozenset()
+Place = str | tuple["Place", str | int]
+MAX_ITEMS = 256
 _COMPONENT = frozenset({"svn", "category", "type"})
 _MAX_TEXT = 256
 _Value = TypeVar("_Value")
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which members an object has to have, and which it may have beside them."""
+
+    required: frozenset[str]
+    optional: frozenset[str] = frozenset()
+
+
 class Members:
-    """The members of one object; every refusal is a Malformed `check` with the place."""
+    """The members of one object; every refusal is a Malformed `check` with the place.
+
+    `path` is a text, or where the object stands: the place of the one around it, and a name or a number in it. It is
+    put into words for a refusal alone.
+    """
 
     __slots__ = ("_check", "_members", "_path")
 
-    def __init__(
-        self, document: Any, *, check: str, path: str, required: frozenset[str], optional: frozenset[str] = _NONE
-    ) -> None:
+    def __init__(self, document: Any, shape: Shape, check: str, path: Place) -> None:
         self._check = check
         self._path = path
         if not isinstance(document, dict):
             raise self._wrong("", "an object", type(document).__name__)
-        if document.keys() != required:
-            unknown, missing = document.keys() - required - optional, required - document.keys()
+        if document.keys() != shape.required:
+            unknown = document.keys() - shape.required - shape.optional
+            missing = shape.required - document.keys()
             if unknown or missing:
                 got = [f"no {name}" for name in sorted(missing)] + [f"unknown {name}" for name in sorted(unknown)]
                 raise self._wrong("", "the members of Intel's PCS API version 4", ", ".join(got)[:_MAX_TEXT])
@@ -44,7 +56,8 @@ class Members:
         return name in self._members
 
     def _wrong(self, name: str, expected: str, got: object) -> Malformed:
-        return Malformed(self._check, f"{self._path}.{name}" if name else self._path, expected=expected, got=got)
+        path = _in_words(self._path)
+        return Malformed(self._check, f"{path}.{name}" if name else path, expected=expected, got=got)
 
     def text(self, name: str) -> str:
         """A text, not empty."""
@@ -71,9 +84,10 @@ class Members:
     def named(self, name: str, table: Mapping[str, _Value]) -> _Value:
         """What `table` has under the text."""
         value = self._members[name]
-        if not isinstance(value, str) or value not in table:
+        found = table.get(value) if isinstance(value, str) else None
+        if found is None:
             raise self._wrong(name, " or ".join(table), repr(value)[:_MAX_TEXT])
-        return table[value]
+        return found
 
     def hexadecimal(self, name: str, size: int) -> bytes:
         """`size` bytes in hexadecimal, whose letters Intel writes in either case."""
@@ -103,8 +117,8 @@ class Members:
     def items(self, name: str) -> list[Any]:
         """A list, bounded, that may be empty."""
         value = self._members[name]
-        if not isinstance(value, list) or len(value) > _MAX_ITEMS:
-            raise self._wrong(name, f"a list of at most {_MAX_ITEMS}", type(value).__name__)
+        if not isinstance(value, list) or len(value) > MAX_ITEMS:
+            raise self._wrong(name, f"a list of at most {MAX_ITEMS}", type(value).__name__)
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -116,28 +130,24 @@ class Members:
             raise self._wrong(name, "a list of texts", repr(values)[:_MAX_TEXT])
         return tuple(values)
 
-    def inner(self, name: str, *, required: frozenset[str], optional: frozenset[str] = _NONE) -> Members:
+    def inner(self, name: str, shape: Shape) -> Members:
         """The object under `name`."""
-        return Members(
-            self._members[name], check=self._check, path=f"{self._path}.{name}", required=required, optional=optional
-        )
+        return Members(self._members[name], shape, self._check, (self._path, name))
 
-    def each(self, name: str, *, required: frozenset[str], optional: frozenset[str] = _NONE) -> list[Members]:
+    def each(self, name: str, shape: Shape) -> list[Members]:
         """The objects of the list under `name`."""
-        return [
-            Members(item, check=self._check, path=f"{self._path}.{name}[{n}]", required=required, optional=optional)
-            for n, item in enumerate(self.items(name))
-        ]
+        check, path = self._check, (self._path, name)
+        return [Members(item, shape, check, (path, n)) for n, item in enumerate(self.items(name))]
 
     def svns(self, name: str, count: int) -> tuple[int, ...]:
         """The `svn` of each of exactly `count` components, beside which `category` and `type` may stand."""
         items = self.items(name)
         try:
             found = tuple([item["svn"] for item in items])
-            fine = set(map(type, found)) <= {int} and set().union(*items) <= _COMPONENT
-        except (TypeError, KeyError):
+            fine = tuple(bytes(found)) == found and bool not in map(type, found) and set().union(*items) <= _COMPONENT
+        except (TypeError, KeyError, ValueError):
             found, fine = (), False
-        if not fine or len(found) != count or not 0 <= min(found) <= max(found) <= 255:
+        if not fine or len(found) != count:
             expected = f"{count} components, each with an svn from 0 to 255"
             raise self._wrong(name, expected, repr(items)[:_MAX_TEXT])
         return found
@@ -145,3 +155,10 @@ class Members:
     def refuse(self, name: str, expected: str, got: object) -> Malformed:
         """What to raise when a member is of the right kind and still wrong."""
         return self._wrong(name, expected, got)
+
+
+def _in_words(path: Place) -> str:
+    if isinstance(path, str):
+        return path
+    around, name = path
+    return f"{_in_words(around)}[{name}]" if isinstance(name, int) else f"{_in_words(around)}.{name}"

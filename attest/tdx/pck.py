@@ -1,10 +1,13 @@
 """The SGX extension of a PCK certificate: which platform the key belongs to, and the TCB that it was made for.
 
 Source: Intel "SGX PCK Certificate and CRL Profile Specification", section 1.3.5. The extension is a SEQUENCE of pairs;
-what has no name here is passed over, since it is Intel that signs it, and nothing may be there twice.
+what has no name here is passed over, since it is Intel that signs it, and nothing may be there twice. The form that
+Intel writes is recognised whole, every byte of it; any other is taken apart, and gives the same or a refusal.
 """
 
 from __future__ import annotations
+
+import re
 
 from attest import der
 from attest.errors import Malformed
@@ -30,7 +33,7 @@ def read_pck(certificate: Certificate) -> PckIdentity:
     if raw is None:
         raise Malformed("PCK_EXTENSION", path, expected=f"the extension {SGX_EXTENSION}", got="none")
     try:
-        return _read(raw)
+        return _recognise(raw) or _read(raw)
     except ValueError as error:
         expected = "the SGX extension of Intel's profile"
         raise Malformed("PCK_EXTENSION", f"{path}.{SGX_EXTENSION}", expected=expected, got=str(error)) from error
@@ -94,3 +97,71 @@ def _flag(found: Pairs, arc: bytes) -> bool | None:
     if content not in (b"\x00", b"\xff"):
         raise ValueError(f"{_dotted(arc)} is neither true nor false")
     return content == b"\xff"
+
+
+def _pair(arc: bytes, value: bytes, size: int) -> bytes:
+    """The pattern of a pair whose value is `size` bytes in DER and matches `value`."""
+    oid = _ARC + arc
+    return re.escape(bytes((der.SEQUENCE, 2 + len(oid) + size, 6, len(oid))) + oid) + value
+
+
+def _octets(arc: bytes, size: int) -> bytes:
+    return _pair(arc, re.escape(bytes((der.OCTET_STRING, size))) + rb"(.{%d})" % size, 2 + size)
+
+
+def _small(arc: bytes) -> bytes:
+    """A number up to 255, its last byte kept: it is below 128, or behind a zero byte."""
+    return (
+        rb"(?:"
+        + _pair(arc, rb"\x02\x01(?=[\x00-\x7f])", 3)
+        + rb"|"
+        + _pair(arc, rb"\x02\x02\x00(?=[\x80-\xff])", 4)
+        + rb")(.)"
+    )
+
+
+def _long(arc: bytes, content: bytes) -> bytes:
+    """A pair with a SEQUENCE of 256 bytes or more, both lengths kept."""
+    oid = _ARC + arc
+    return rb"\x30\x82(..)" + re.escape(bytes((6, len(oid))) + oid) + rb"\x30\x82(..)" + content
+
+
+_TCB_PAIRS = b"".join((*map(_small, _COMPONENTS), _small(_PCESVN), _octets(_CPUSVN, 16)))
+_FLAGS = b"".join(_pair(b"\x07" + bytes([n]), rb"\x01\x01([\x00\xff])", 3) for n in (1, 2, 3))
+_TRUTH = {None: None, b"\x00": False, b"\xff": True}
+_FORM = re.compile(
+    rb"\x30\x82(..)"
+    + _octets(_PPID, 16)
+    + _long(_TCB, rb"(?P<tcb>" + _TCB_PAIRS + rb")")
+    + _octets(_PCEID, 2)
+    + _octets(_FMSPC, 6)
+    + _pair(_TYPE, rb"\x0a\x01([\x00-\x7f])", 3)
+    + rb"(?:" + _octets(_INSTANCE, 16) + _pair(_CONFIGURATION, rb"\x30\x36" + _FLAGS, 0x38) + rb")?",
+    re.DOTALL,
+)  # fmt: skip
+
+
+def _recognise(raw: bytes) -> PckIdentity | None:
+    """What `_read` gives, of an extension in Intel's own order and form; None of another."""
+    found = _FORM.fullmatch(raw)
+    if found is None:
+        return None
+    whole, ppid, outer, inner, tcb, *versions, cpusvn, pceid, fmspc, kind, instance, dynamic, cached, smt = (
+        found.groups()
+    )
+    lengths = [int.from_bytes(each, "big") for each in (whole, outer, inner)]
+    *components, pcesvn = versions
+    if lengths != [len(raw) - 4, len(tcb) + 16, len(tcb)] or b"".join(components) != cpusvn:
+        return None
+    return PckIdentity(
+        ppid=ppid,
+        components=tuple(cpusvn),
+        pcesvn=pcesvn[0],
+        pceid=pceid,
+        fmspc=fmspc,
+        sgx_type=kind[0],
+        platform_instance_id=instance or b"",
+        dynamic_platform=_TRUTH[dynamic],
+        cached_keys=_TRUTH[cached],
+        smt_enabled=_TRUTH[smt],
+    )

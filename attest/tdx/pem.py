@@ -25,18 +25,18 @@ def read_chain(text: bytes, *, path: str) -> tuple[bytes, ...]:
 
 def blocks_of(text: bytes, *, path: str) -> tuple[bytes, ...]:
     """What stands between the marks of each certificate, still in base64; raises Malformed CERT_MALFORMED."""
-    rest = text.rstrip(b"\0").replace(b"\r\n", b"\n")
+    rest = text.rstrip(b"\0")
+    if b"\r" in rest:
+        rest = rest.replace(b"\r\n", b"\n")
     if rest and not rest.endswith(b"\n"):
         rest += b"\n"
-    found: list[bytes] = []
-    at = 0
-    while at < len(rest):
-        end = rest.find(_END, at)
-        if not rest.startswith(_BEGIN, at) or end < 0 or len(found) == _MAX:
-            raise _malformed(f"{path}[{len(found)}]", f"at most {_MAX} certificates in PEM", rest[at : at + 40])
-        found.append(rest[at + len(_BEGIN) : end])
-        at = end + len(_END)
-    return tuple(found)
+    *blocks, left = rest.split(_END)
+    for number, block in enumerate(blocks):
+        if not block.startswith(_BEGIN) or number == _MAX:
+            raise _malformed(f"{path}[{number}]", f"at most {_MAX} certificates in PEM", block[:40])
+    if left:
+        raise _malformed(f"{path}[{len(blocks)}]", f"at most {_MAX} certificates in PEM", left[:40])
+    return tuple([block[len(_BEGIN) :] for block in blocks])
 
 
 def read_block(body: bytes, path: str) -> bytes:

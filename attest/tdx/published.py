@@ -14,8 +14,9 @@ from attest.anchors import Anchors
 from attest.errors import Malformed, NotAuthentic
 from attest.path import Link, check_valid, link_of
 from attest.tdx.chain import CAS, Bench
+from attest.tdx.forms import recognise_identity, recognise_tcb_info
 from attest.tdx.recoveries import Recoveries, read_recoveries
-from attest.tdx.signed import read_signed
+from attest.tdx.signed import Signed, read_signed
 from attest.tdx.tcb_info import EnclaveIdentity, TcbInfo, read_identity, read_tcb_info
 from attest.x509 import Certificate, load_revocation_list
 
@@ -45,9 +46,9 @@ def check_tcb_info(body: bytes, chain: bytes, anchors: Anchors, *, tee: str, fms
     Raises Malformed or NotAuthentic: COLLATERAL_CHAIN, PCK_ROOT_NOT_PINNED, TCBINFO_*, COLLATERAL_EXPIRED and others.
     """
     signer, links = _issuers(chain, (_SIGNER,), "tcb_info_issuer_chain", anchors)
-    signed = read_signed(body, "tcbInfo", check="TCBINFO_FORMAT", path="tcb_info")
+    signed = read_signed(body, "tcbInfo", recognise_tcb_info, check="TCBINFO_FORMAT", path="tcb_info")
     signed.check(signer, check="TCBINFO_SIGNATURE", path="tcb_info")
-    info = read_tcb_info(signed.members)
+    info = signed.document(read_tcb_info)
     for name, expected, got in (("id", tee, info.tee), ("fmspc", fmspc, info.fmspc)):
         if expected != got:
             raise NotAuthentic("TCBINFO_MISMATCH", f"tcb_info.{name}", expected=expected, got=got)
@@ -57,9 +58,9 @@ def check_tcb_info(body: bytes, chain: bytes, anchors: Anchors, *, tee: str, fms
 def check_qe_identity(body: bytes, chain: bytes, anchors: Anchors, *, tee: str, now: datetime) -> Checked:
     """The body of `/{sgx,tdx}/certification/v4/qe/identity`; raises as `check_tcb_info`, with QEID_* for TCBINFO_*."""
     signer, links = _issuers(chain, (_SIGNER,), "qe_identity_issuer_chain", anchors)
-    signed = read_signed(body, "enclaveIdentity", check="QEID_FORMAT", path="qe_identity")
+    signed = read_signed(body, "enclaveIdentity", recognise_identity, check="QEID_FORMAT", path="qe_identity")
     signed.check(signer, check="QEID_SIGNATURE", path="qe_identity")
-    identity = read_identity(signed.members)
+    identity = signed.document(read_identity)
     if identity.identifier != _QE[tee]:
         raise NotAuthentic("QEID_MISMATCH", "qe_identity.id", expected=_QE[tee], got=identity.identifier)
     return _current(identity, links, "qe_identity", now)
@@ -68,9 +69,11 @@ def check_qe_identity(body: bytes, chain: bytes, anchors: Anchors, *, tee: str, 
 def check_recoveries(body: bytes, chain: bytes, anchors: Anchors, *, tee: str, now: datetime) -> Checked:
     """The body of `/{sgx,tdx}/certification/v4/tcbevaluationdatanumbers`; raises as above, with EVALUATIONS_*."""
     signer, links = _issuers(chain, (_SIGNER,), "evaluations_issuer_chain", anchors)
-    signed = read_signed(body, "tcbEvaluationDataNumbers", check="EVALUATIONS_FORMAT", path="evaluations")
+    signed: Signed[Recoveries] = read_signed(
+        body, "tcbEvaluationDataNumbers", lambda _: None, check="EVALUATIONS_FORMAT", path="evaluations"
+    )
     signed.check(signer, check="EVALUATIONS_SIGNATURE", path="evaluations")
-    found = read_recoveries(signed.members)
+    found = signed.document(read_recoveries)
     if found.tee != tee:
         raise NotAuthentic("EVALUATIONS_MISMATCH", "evaluations.id", expected=tee, got=found.tee)
     return replace(_current(found, links, "evaluations", now), events=found.events)

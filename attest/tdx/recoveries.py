@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from attest.tdx.members import Members
+from attest.tdx.members import Members, Shape
 
 __all__ = ["Recoveries", "read_recoveries"]
 
 _CHECK = "EVALUATIONS_FORMAT"
-_HEAD = frozenset({"id", "version", "issueDate", "nextUpdate", "tcbEvalNumbers"})
-_EVENT = frozenset({"tcbEvaluationDataNumber", "tcbRecoveryEventDate", "tcbDate"})
+_HEAD = Shape(frozenset({"id", "version", "issueDate", "nextUpdate", "tcbEvalNumbers"}))
+_EVENT = Shape(frozenset({"tcbEvaluationDataNumber", "tcbRecoveryEventDate", "tcbDate"}))
 _MOST = 2**31 - 1
 
 
@@ -38,9 +38,9 @@ class Recoveries:
 
 def read_recoveries(document: Mapping[str, Any]) -> Recoveries:
     """The value of `tcbEvaluationDataNumbers`; raises Malformed EVALUATIONS_FORMAT."""
-    read = Members(document, check=_CHECK, path="evaluations", required=_HEAD)
+    read = Members(document, _HEAD, _CHECK, "evaluations")
     read.exactly("version", 1)
-    events = read.each("tcbEvalNumbers", required=_EVENT)
+    events = read.each("tcbEvalNumbers", _EVENT)
     return Recoveries(
         tee=read.text("id"),
         issue_date=read.time("issueDate"),

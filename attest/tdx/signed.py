@@ -9,9 +9,9 @@ and is refused. What is not there is never assumed, and numbers are whole.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from attest.ecdsa import verify_p256
 from attest.errors import Malformed
@@ -22,6 +22,9 @@ __all__ = ["MAX_DOCUMENT", "Duplicate", "Signed", "located", "read_signed"]
 MAX_DOCUMENT = 1 << 18
 _SPACE = " \t\n\r"
 _HEX = frozenset("0123456789abcdefABCDEF")
+_SIGNATURE, _CLOSE = b',"signature":"', b'"}'
+_TAIL = len(_SIGNATURE) + 128 + len(_CLOSE)
+Document = TypeVar("Document")
 
 
 class Duplicate(ValueError):
@@ -29,22 +32,57 @@ class Duplicate(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signed:
-    """A document's members, the bytes that were signed, and the signature; authentic only after `check`."""
+class Signed(Generic[Document]):
+    """The bytes that were signed, and the signature; authentic only after `check`.
 
+    Either the document was recognised in the form that Intel serves, or its members were decoded and are still to be
+    read.
+    """
+
+    recognised: Document | None
     members: Mapping[str, Any]
     raw: bytes
     signature: tuple[int, int]
+
+    def document(self, read: Callable[[Mapping[str, Any]], Document]) -> Document:
+        """The document as a value; raises what `read` raises of members that are not what they should be."""
+        return read(self.members) if self.recognised is None else self.recognised
 
     def check(self, signer: Certificate, *, check: str, path: str) -> None:
         """Returns if `signer` signed it; else raises NotAuthentic `check`."""
         verify_p256(signer.spki, self.raw, *self.signature, check=check, path=path)
 
 
-def read_signed(body: bytes, name: str, *, check: str, path: str) -> Signed:
+def read_signed(
+    body: bytes, name: str, recognise: Callable[[str], Document | None], *, check: str, path: str
+) -> Signed[Document]:
     """The object under `name` and its signature; raises Malformed `check`, or JSON_DUPLICATE_KEY."""
     if len(body) > MAX_DOCUMENT:
         raise Malformed(check, path, expected=f"at most {MAX_DOCUMENT} bytes", got=f"{len(body)} bytes")
+    return _recognised(body, name, recognise) or _decoded(body, name, check=check, path=path)
+
+
+def _recognised(body: bytes, name: str, recognise: Callable[[str], Document | None]) -> Signed[Document] | None:
+    """A body in the form that Intel serves: the object first, no spaces, and a document that is recognised whole."""
+    head, at = b'{"%s":' % name.encode(), len(body) - _TAIL
+    if at < len(head) or not body.startswith(head) or not body.startswith(_SIGNATURE, at) or body[-2:] != _CLOSE:
+        return None
+    raw, digits = body[len(head) : at], body[at + len(_SIGNATURE) : -len(_CLOSE)]
+    if not raw.isascii() or not digits.isalnum():
+        return None
+    document = recognise(raw.decode("ascii"))
+    if document is None:
+        return None
+    try:
+        r_s = bytes.fromhex(digits.decode("ascii"))
+    except ValueError:
+        return None
+    signature = int.from_bytes(r_s[:32], "big"), int.from_bytes(r_s[32:], "big")
+    return Signed(recognised=document, members={}, raw=raw, signature=signature)
+
+
+def _decoded(body: bytes, name: str, *, check: str, path: str) -> Signed[Document]:
+    """Any body that is one object in JSON, key by key."""
     try:
         text = body.decode("utf-8")
         found = located(text)
@@ -61,7 +99,7 @@ def read_signed(body: bytes, name: str, *, check: str, path: str) -> Signed:
     if not isinstance(signature, str) or len(signature) != 128 or not set(signature) <= _HEX:
         raise Malformed(check, f"{path}.signature", expected="128 hexadecimal digits", got=repr(signature))
     r, s = int(signature[:64], 16), int(signature[64:], 16)
-    return Signed(members=members, raw=text[start:end].encode("utf-8"), signature=(r, s))
+    return Signed(recognised=None, members=members, raw=text[start:end].encode("utf-8"), signature=(r, s))
 
 
 def located(text: str) -> dict[str, tuple[Any, int, int]]:

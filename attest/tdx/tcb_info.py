@@ -6,22 +6,36 @@ version 2. A document is recognised by its own version, never by where it came f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from attest.tdx.claims import TcbPart, TcbStatus
-from attest.tdx.members import Members
+from attest.tdx.members import Members, Shape
 
-__all__ = ["EnclaveIdentity", "IsvLevel", "ModuleIdentity", "TcbInfo", "TcbLevel", "read_identity", "read_tcb_info"]
+__all__ = [
+    "COMPONENTS",
+    "ISV_STATUSES",
+    "MOST",
+    "STATUSES",
+    "EnclaveIdentity",
+    "IsvLevel",
+    "ModuleIdentity",
+    "TcbInfo",
+    "TcbLevel",
+    "best_first",
+    "best_isv_first",
+    "read_identity",
+    "read_tcb_info",
+]
 
-_COMPONENTS = 16
-_MOST = 2**31 - 1
+COMPONENTS = 16
+MOST = 2**31 - 1
 _TCBINFO, _QEID = "TCBINFO_FORMAT", "QEID_FORMAT"
 # Statuses of a relaunch follow from an evaluation; no document has them.
-_STATUSES = {s.name: s for s in TcbStatus if not s.name.startswith("TDRelaunch")}
-_ISV_STATUSES = {s.name: s for s in (TcbStatus.UpToDate, TcbStatus.OutOfDate, TcbStatus.Revoked)}
+STATUSES = {s.name: s for s in TcbStatus if not s.name.startswith("TDRelaunch")}
+ISV_STATUSES = {s.name: s for s in (TcbStatus.UpToDate, TcbStatus.OutOfDate, TcbStatus.Revoked)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,39 +105,49 @@ class EnclaveIdentity:
 _HEAD_2 = frozenset(
     {"version", "issueDate", "nextUpdate", "fmspc", "pceId", "tcbType", "tcbEvaluationDataNumber", "tcbLevels"}
 )
-_HEAD_3 = _HEAD_2 | {"id"}
-_OF_TDX = frozenset({"tdxModule", "tdxModuleIdentities"})
-_LEVEL = {"required": frozenset({"tcb", "tcbDate", "tcbStatus"}), "optional": frozenset({"advisoryIDs"})}
-_MODULE = frozenset({"mrsigner", "attributes", "attributesMask"})
-_MODULE_IDENTITY = _MODULE | {"id", "tcbLevels"}
-_ISV_TCB = frozenset({"isvsvn"})
-_TCB_SGX = frozenset({"sgxtcbcomponents", "pcesvn"})
-_TCB_TDX = _TCB_SGX | {"tdxtcbcomponents"}
-_COMPONENTS_2 = tuple(f"sgxtcbcomp{n:02}svn" for n in range(1, _COMPONENTS + 1))
-_TCB_2 = frozenset({*_COMPONENTS_2, "pcesvn"})
+_TCB_INFO_2 = Shape(_HEAD_2)
+_TCB_INFO_3 = Shape(_HEAD_2 | {"id"}, frozenset({"tdxModule", "tdxModuleIdentities"}))
+_LEVEL = Shape(frozenset({"tcb", "tcbDate", "tcbStatus"}), frozenset({"advisoryIDs"}))
+_MODULE = Shape(frozenset({"mrsigner", "attributes", "attributesMask"}))
+_MODULE_IDENTITY = Shape(_MODULE.required | {"id", "tcbLevels"})
+_ISV_TCB = Shape(frozenset({"isvsvn"}))
+_TCB_SGX = Shape(frozenset({"sgxtcbcomponents", "pcesvn"}))
+_TCB_TDX = Shape(_TCB_SGX.required | {"tdxtcbcomponents"})
+_COMPONENTS_2 = tuple(f"sgxtcbcomp{n:02}svn" for n in range(1, COMPONENTS + 1))
+_TCB_2 = Shape(frozenset({*_COMPONENTS_2, "pcesvn"}))
+
+
+def best_first(levels: Sequence[TcbLevel]) -> tuple[TcbLevel, ...]:
+    """The levels in the order of trial; raises ValueError where there is none, or two for the same versions."""
+    by_versions = {(level.sgx, level.pcesvn, level.tdx or ()): level for level in levels}
+    if not levels or len(by_versions) != len(levels):
+        raise ValueError("at least one, each combination of versions once")
+    return tuple([by_versions[versions] for versions in sorted(by_versions, reverse=True)])
+
+
+def best_isv_first(levels: Sequence[IsvLevel]) -> tuple[IsvLevel, ...]:
+    """As `best_first`, by ISVSVN."""
+    by_isvsvn = {level.isvsvn: level for level in levels}
+    if not levels or len(by_isvsvn) != len(levels):
+        raise ValueError("at least one, each ISVSVN once")
+    return tuple([by_isvsvn[isvsvn] for isvsvn in sorted(by_isvsvn, reverse=True)])
 
 
 def read_tcb_info(document: Mapping[str, Any]) -> TcbInfo:
     """The value of `tcbInfo`; raises Malformed TCBINFO_FORMAT."""
     old = document.get("version") == 2
-    read = Members(
-        document,
-        check=_TCBINFO,
-        path="tcb_info",
-        required=_HEAD_2 if old else _HEAD_3,
-        optional=frozenset() if old else _OF_TDX,
-    )
+    read = Members(document, _TCB_INFO_2 if old else _TCB_INFO_3, _TCBINFO, "tcb_info")
     read.exactly("version", 2, 3)
     read.exactly("tcbType", 0)
     tee = "SGX" if old else str(read.exactly("id", "SGX", "TDX"))
-    module = read.inner("tdxModule", required=_MODULE) if "tdxModule" in read else None
+    module = read.inner("tdxModule", _MODULE) if "tdxModule" in read else None
     return TcbInfo(
         tee=tee,
         issue_date=read.time("issueDate"),
         next_update=read.time("nextUpdate"),
         fmspc=read.hexadecimal("fmspc", 6),
         pceid=read.hexadecimal("pceId", 2),
-        evaluation=read.whole("tcbEvaluationDataNumber", _MOST),
+        evaluation=read.whole("tcbEvaluationDataNumber", MOST),
         module=_module(module, ()) if module is not None else None,
         modules=_modules(read) if "tdxModuleIdentities" in read else {},
         levels=_levels(read, tee, old=old),
@@ -141,7 +165,7 @@ def _module(read: Members, levels: tuple[IsvLevel, ...]) -> ModuleIdentity:
 
 def _modules(read: Members) -> dict[str, ModuleIdentity]:
     found: dict[str, ModuleIdentity] = {}
-    for each in read.each("tdxModuleIdentities", required=_MODULE_IDENTITY):
+    for each in read.each("tdxModuleIdentities", _MODULE_IDENTITY):
         identifier = each.text("id").upper()
         if identifier in found:
             raise each.refuse("id", "each module once", identifier)
@@ -152,33 +176,34 @@ def _modules(read: Members) -> dict[str, ModuleIdentity]:
 def _isv_levels(read: Members, name: str) -> tuple[IsvLevel, ...]:
     levels = [
         IsvLevel(
-            isvsvn=each.inner("tcb", required=_ISV_TCB).whole("isvsvn", 0xFFFF),
-            part=_part(each, name, _ISV_STATUSES),
+            isvsvn=each.inner("tcb", _ISV_TCB).whole("isvsvn", 0xFFFF),
+            part=_part(each, name, ISV_STATUSES),
         )
-        for each in read.each("tcbLevels", **_LEVEL)
+        for each in read.each("tcbLevels", _LEVEL)
     ]
-    if not levels or len({level.isvsvn for level in levels}) != len(levels):
-        raise read.refuse("tcbLevels", "at least one, each ISVSVN once", [level.isvsvn for level in levels])
-    return tuple(sorted(levels, key=lambda level: level.isvsvn, reverse=True))
+    try:
+        return best_isv_first(levels)
+    except ValueError as error:
+        raise read.refuse("tcbLevels", str(error), [level.isvsvn for level in levels]) from error
 
 
 def _levels(read: Members, tee: str, *, old: bool) -> tuple[TcbLevel, ...]:
-    levels = [_level(each, tee, old=old) for each in read.each("tcbLevels", **_LEVEL)]
-    versions = [(level.sgx, level.pcesvn, level.tdx or ()) for level in levels]
-    if not levels or len(set(versions)) != len(versions):
-        raise read.refuse("tcbLevels", "at least one, each combination of versions once", f"{len(levels)} levels")
-    return tuple(sorted(levels, key=lambda level: (level.sgx, level.pcesvn, level.tdx or ()), reverse=True))
+    levels = [_level(each, tee, old=old) for each in read.each("tcbLevels", _LEVEL)]
+    try:
+        return best_first(levels)
+    except ValueError as error:
+        raise read.refuse("tcbLevels", str(error), f"{len(levels)} levels") from error
 
 
 def _level(read: Members, tee: str, *, old: bool) -> TcbLevel:
     if old:
-        tcb = read.inner("tcb", required=_TCB_2)
+        tcb = read.inner("tcb", _TCB_2)
         sgx, tdx = tuple(tcb.whole(name, 255) for name in _COMPONENTS_2), None
     else:
-        tcb = read.inner("tcb", required=_TCB_TDX if tee == "TDX" else _TCB_SGX)
-        sgx = tcb.svns("sgxtcbcomponents", _COMPONENTS)
-        tdx = tcb.svns("tdxtcbcomponents", _COMPONENTS) if tee == "TDX" else None
-    part = _part(read, "sgx", _STATUSES)
+        tcb = read.inner("tcb", _TCB_TDX if tee == "TDX" else _TCB_SGX)
+        sgx = tcb.svns("sgxtcbcomponents", COMPONENTS)
+        tdx = tcb.svns("tdxtcbcomponents", COMPONENTS) if tee == "TDX" else None
+    part = _part(read, "sgx", STATUSES)
     as_tdx = TcbPart(name="tdx", status=part.status, tcb_date=part.tcb_date, advisories=part.advisories)
     return TcbLevel(sgx=sgx, pcesvn=tcb.whole("pcesvn", 0xFFFF), tdx=tdx, as_sgx=part, as_tdx=as_tdx)
 
@@ -192,23 +217,25 @@ def _part(read: Members, name: str, statuses: Mapping[str, TcbStatus]) -> TcbPar
     )
 
 
-_IDENTITY = frozenset(
-    {
-        "id", "version", "issueDate", "nextUpdate", "tcbEvaluationDataNumber", "miscselect", "miscselectMask",
-        "attributes", "attributesMask", "mrsigner", "isvprodid", "tcbLevels",
-    }
+_IDENTITY = Shape(
+    frozenset(
+        {
+            "id", "version", "issueDate", "nextUpdate", "tcbEvaluationDataNumber", "miscselect", "miscselectMask",
+            "attributes", "attributesMask", "mrsigner", "isvprodid", "tcbLevels",
+        }
+    )
 )  # fmt: skip
 
 
 def read_identity(document: Mapping[str, Any]) -> EnclaveIdentity:
     """The value of `enclaveIdentity`; raises Malformed QEID_FORMAT. Integers in it are little-endian bytes."""
-    read = Members(document, check=_QEID, path="qe_identity", required=_IDENTITY)
+    read = Members(document, _IDENTITY, _QEID, "qe_identity")
     read.exactly("version", 2)
     return EnclaveIdentity(
         identifier=read.text("id"),
         issue_date=read.time("issueDate"),
         next_update=read.time("nextUpdate"),
-        evaluation=read.whole("tcbEvaluationDataNumber", _MOST),
+        evaluation=read.whole("tcbEvaluationDataNumber", MOST),
         miscselect=int.from_bytes(read.hexadecimal("miscselect", 4), "little"),
         miscselect_mask=int.from_bytes(read.hexadecimal("miscselectMask", 4), "little"),
         attributes=int.from_bytes(read.hexadecimal("attributes", 16), "little"),

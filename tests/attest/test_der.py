@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from attest import der
-from attest.names import certificate_parts, common_name, crl_issuer, signed_part
+from attest.names import certificate_parts, common_name, list_parts
 
 LONG, LONGER = bytes(128), bytes(256)
 READ: dict[str, tuple[bytes, list[tuple[int, bytes]]]] = {
@@ -127,18 +127,36 @@ PARTS = [_tlv(0xA0, _tlv(2, b"\2")), _tlv(2, b"\7"), _tlv(0x30), _tlv(0x30, b"\5
 
 
 def test_parts_of_certificates_and_lists() -> None:
-    tbs = _tlv(0x30, *PARTS, _tlv(0xA3))
-    whole = _tlv(0x30, tbs, _tlv(0x30), _tlv(3, b"\0"))
-    assert signed_part(whole) == tbs
-    assert certificate_parts(whole) == (PARTS[3], PARTS[5], PARTS[6])
-    old = _tlv(0x30, _tlv(0x30, *PARTS[1:]), _tlv(0x30), _tlv(3, b"\0"))
+    algorithm, signature = _tlv(0x30, b"\6\0"), _tlv(3, b"\0sig")
+    tbs = _tlv(0x30, *PARTS, _tlv(0xA3, _tlv(0x30, b"\5\0")))
+    whole = _tlv(0x30, tbs, algorithm, signature)
+    found = certificate_parts(whole)
+    assert found[:3] == (tbs, algorithm, b"sig")
+    assert found[3:7] == (PARTS[2], PARTS[1], PARTS[3], PARTS[5])
+    assert found.spki == PARTS[6]
+    assert whole[slice(*found.extensions)] == b"\5\0"
+    old = _tlv(0x30, _tlv(0x30, *PARTS[1:]), algorithm, signature)
     with pytest.raises(ValueError, match="version 3"):
         certificate_parts(old)
     for version in ([_tlv(2, b"\1")], []):
-        assert crl_issuer(_tlv(0x30, *version, PARTS[2], PARTS[3], PARTS[4])) == PARTS[3]
+        for extensions in ([], [_tlv(0xA0, _tlv(0x30, b"\5\0"))]):
+            tbs = _tlv(0x30, *version, PARTS[2], PARTS[3], PARTS[4], *extensions)
+            whole = _tlv(0x30, tbs, algorithm, signature)
+            crl = list_parts(whole)
+            assert crl[:4] == (tbs, algorithm, b"sig", PARTS[3])
+            assert whole[slice(*crl.extensions)] == (b"\5\0" if extensions else b"")
 
 
-CUT: list[Callable[[bytes], object]] = [signed_part, certificate_parts, crl_issuer]
+@pytest.mark.parametrize("signature", [b"", b"\1sig", b"\7"])
+def test_a_signature_has_no_unused_bits(signature: bytes) -> None:
+    for read in (certificate_parts, list_parts):
+        with pytest.raises(ValueError, match="unused bits"):
+            read(_tlv(0x30, _tlv(0x30, *PARTS), _tlv(0x30), _tlv(3, signature)))
+        with pytest.raises(ValueError, match="unused bits"):
+            read(_tlv(0x30, _tlv(0x30, *PARTS), _tlv(0x30), _tlv(4, b"\0sig")))
+
+
+CUT: list[Callable[[bytes], object]] = [certificate_parts, list_parts]
 
 
 @pytest.mark.parametrize("read", CUT)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attest import ecdsa
-from attest.ecdsa import ORDER, is_p256_spki, is_p384_spki, spki_of_p256, verify_p256, verify_p384
+from attest.ecdsa import ORDER, is_p256_spki, is_p384_spki, spki_of_p256, verify_p256, verify_p256_der, verify_p384
 from tests.attest.refusal import refused
 
 KEY = ec.generate_private_key(ec.SECP384R1())
@@ -35,6 +35,12 @@ BACKENDS: dict[str, Callable[[bytes, bytes, bytes, SHA256 | SHA384], bool]] = {
     **({"awscrt": ecdsa._with_awscrt} if AWS else {}),
 }
 
+
+def _padded(signature: bytes) -> bytes:
+    """The same numbers in another encoding: r with a zero byte more than it needs."""
+    return bytes((0x30, signature[1] + 1, 0x02, signature[3] + 1, 0)) + signature[4:]
+
+
 # name: (public key, digest, DER signature, is it one)
 CASES: dict[str, tuple[bytes, bytes, bytes, bool]] = {
     "good": (SPKI, DIGEST, GOOD, True),
@@ -51,6 +57,8 @@ CASES: dict[str, tuple[bytes, bytes, bytes, bool]] = {
     "no signature": (SPKI, DIGEST, b"", False),
     "a signature cut short": (SPKI, DIGEST, GOOD[:-1], False),
     "a signature with a byte more": (SPKI, DIGEST, GOOD + b"\0", False),
+    "r behind a zero byte": (SPKI, DIGEST, _padded(GOOD), False),
+    "a length in two bytes": (SPKI, DIGEST, b"\x30\x81" + GOOD[1:], False),
     "no key": (b"", DIGEST, GOOD, False),
     "a key cut short": (SPKI[:-1], DIGEST, GOOD, False),
     "a key with a byte more": (SPKI + b"\0", DIGEST, GOOD, False),
@@ -148,3 +156,31 @@ def test_what_is_no_signature_by_p256(case: str, backend: str, monkeypatch: pyte
     monkeypatch.setattr(ecdsa, "_verifies", BACKENDS[backend])
     with refused("SIGNATURE"):
         verify_p256(spki_of_p256(point), MESSAGE, r, s, check="SIGNATURE", path="it")
+
+
+SIGNER = ec.generate_private_key(ec.SECP256R1())
+IN_DER = SIGNER.sign(MESSAGE, ec.ECDSA(SHA256()))
+
+# name: (public key, signature in DER)
+NOT_IN_DER = {
+    "another key": (_spki(ec.generate_private_key(ec.SECP256R1())), IN_DER),
+    "a key of another curve": (SPKI, IN_DER),
+    "nothing": (_spki(SIGNER), b""),
+    "cut short": (_spki(SIGNER), IN_DER[:-1]),
+    "a byte more": (_spki(SIGNER), IN_DER + b"\0"),
+    "r behind a zero byte": (_spki(SIGNER), _padded(IN_DER)),
+    "a length in two bytes": (_spki(SIGNER), b"\x30\x81" + IN_DER[1:]),
+    "r is 0": (_spki(SIGNER), encode_dss_signature(0, decode_dss_signature(IN_DER)[1])),
+    "s is n": (_spki(SIGNER), encode_dss_signature(decode_dss_signature(IN_DER)[0], ecdsa._P256.order)),
+    "r below 0": (_spki(SIGNER), bytes.fromhex("30060201ff020101")),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("case", NOT_IN_DER)
+def test_a_signature_in_der_has_one_encoding(backend: str, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ecdsa, "_verifies", BACKENDS[backend])
+    verify_p256_der(_spki(SIGNER), MESSAGE, IN_DER, check="SIGNATURE", path="it")
+    spki, signature = NOT_IN_DER[case]
+    with refused("SIGNATURE"):
+        verify_p256_der(spki, MESSAGE, signature, check="SIGNATURE", path="it")

@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -26,8 +27,9 @@ from attest.snp.shapes import read_evidence
 from attest.snp.table import read_table
 from attest.tdx import quote
 from attest.tdx.collateral_json import read_collateral
+from attest.tdx.forms import recognise_identity, recognise_tcb_info
 from attest.tdx.pem import read_chain
-from attest.tdx.signed import read_signed
+from attest.tdx.signed import Signed, read_signed
 from attest.tdx.tcb_info import read_identity, read_tcb_info
 from attest.tlog.canonical import parse_canonical
 from attest.tlog.entry import parse_leaf
@@ -47,6 +49,7 @@ __all__ = ["TARGETS", "ForgeryAccepted"]
 
 _NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 _DATA = bytes(range(64))
+_Read = TypeVar("_Read")
 
 
 class ForgeryAccepted(Exception):
@@ -91,12 +94,24 @@ def patched(data: bytes) -> None:
 
 
 def _documents(data: bytes) -> object:
-    """What Intel signs, read as if it were signed."""
-    found = []
-    for name, read in (("tcbInfo", read_tcb_info), ("enclaveIdentity", read_identity)):
-        with contextlib.suppress(AttestError):
-            found.append(read(read_signed(data, name, check="FORMAT", path="body").members))
+    """What Intel signs, read as if it were signed; what is recognised by its form is what its members say."""
+    found: list[object] = []
+    with contextlib.suppress(AttestError):
+        found.append(_both(data, "tcbInfo", recognise_tcb_info, read_tcb_info))
+    with contextlib.suppress(AttestError):
+        found.append(_both(data, "enclaveIdentity", recognise_identity, read_identity))
     return found
+
+
+def _both(
+    data: bytes, name: str, recognise: Callable[[str], _Read | None], read: Callable[[Mapping[str, Any]], _Read]
+) -> _Read:
+    recognised = read_signed(data, name, recognise, check="FORMAT", path="body")
+    value = recognised.document(read)
+    decoded: Signed[_Read] = read_signed(data, name, lambda _: None, check="FORMAT", path="body")
+    if (value, recognised.raw, recognised.signature) != (decoded.document(read), decoded.raw, decoded.signature):
+        raise ForgeryAccepted(data.hex())
+    return value
 
 
 @functools.cache

@@ -344,7 +344,7 @@ class Intel:
 
     def _dates(self) -> dict[str, Any]:
         start, end = time_text(self.now - _DAY), time_text(self.now + 29 * _DAY)
-        return {"issueDate": start, "nextUpdate": end, "tcbEvaluationDataNumber": 20}
+        return {"issueDate": start, "nextUpdate": end}
 
     def tcb_info(self, tee: str = "TDX", **changes: Any) -> dict[str, Any]:
         """TCB info, version 3; None as a change leaves a member out."""
@@ -352,6 +352,7 @@ class Intel:
         low = [max(0, svn - 1) for svn in COMPONENTS]
         document: dict[str, Any] = {
             "id": tee, "version": 3, **self._dates(), "fmspc": FMSPC.hex().upper(), "pceId": "0000", "tcbType": 0,
+            "tcbEvaluationDataNumber": 20,
             "tdxModule": {"mrsigner": "00" * 48, "attributes": "00" * 8, "attributesMask": "FF" * 8},
             "tdxModuleIdentities": [self.module("TDX_03", [self.isv_level(3)]), self.module()],
             "tcbLevels": [
@@ -366,7 +367,7 @@ class Intel:
     def qe_identity(self, tee: str = "TDX", **changes: Any) -> dict[str, Any]:
         """The identity of the quoting enclave, version 2."""
         document: dict[str, Any] = {
-            "id": "TD_QE" if tee == "TDX" else "QE", "version": 2, **self._dates(),
+            "id": "TD_QE" if tee == "TDX" else "QE", "version": 2, **self._dates(), "tcbEvaluationDataNumber": 20,
             "miscselect": "00000000", "miscselectMask": "FFFFFFFF",
             "attributes": "11" + "00" * 15, "attributesMask": "FB" + "FF" * 7 + "00" * 8,
             "mrsigner": QE_SIGNER[tee], "isvprodid": QE_PRODUCT[tee],

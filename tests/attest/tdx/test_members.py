@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from attest.errors import Malformed
-from attest.tdx.members import Members
+from attest.tdx.members import Members, Shape
 
 # name: (how a member is read, values that are refused, values that are read, and as what)
 KINDS: dict[str, tuple[Callable[[Members], object], list[Any], list[tuple[Any, object]]]] = {
@@ -56,12 +56,12 @@ KINDS: dict[str, tuple[Callable[[Members], object], list[Any], list[tuple[Any, o
         [([{"svn": 0}, {"svn": 255, "category": "BIOS", "type": "t"}], (0, 255))],
     ),
     "inner": (
-        lambda read: read.inner("m", required=frozenset({"a"}), optional=frozenset({"b"})).text("a"),
+        lambda read: read.inner("m", Shape(frozenset({"a"}), frozenset({"b"}))).text("a"),
         [[], "a", None, {}, {"b": "x"}, {"a": "x", "c": "x"}, {"a": "x", "b": "x", "c": "x"}],
         [({"a": "x"}, "x"), ({"a": "x", "b": "y"}, "x")],
     ),
     "each": (
-        lambda read: [one.text("a") for one in read.each("m", required=frozenset({"a"}))],
+        lambda read: [one.text("a") for one in read.each("m", Shape(frozenset({"a"})))],
         [{}, "a", [1], [{"a": "x"}, {}], [{"a": "x", "b": "x"}]],
         [([], []), ([{"a": "x"}], ["x"])],
     ),
@@ -69,7 +69,7 @@ KINDS: dict[str, tuple[Callable[[Members], object], list[Any], list[tuple[Any, o
 
 
 def _read(value: object) -> Members:
-    return Members({"m": value}, check="TCBINFO_FORMAT", path="doc", required=frozenset({"m"}))
+    return Members({"m": value}, Shape(frozenset({"m"})), "TCBINFO_FORMAT", "doc")
 
 
 @pytest.mark.parametrize("case", KINDS)
@@ -86,10 +86,10 @@ def test_a_member_is_what_it_should_be(case: str) -> None:
 @pytest.mark.parametrize("document", [[], "m", None, 1, {}, {"m": 1, "n": 1}])
 def test_a_document_has_its_members_and_no_others(document: object) -> None:
     with pytest.raises(Malformed) as caught:
-        Members(document, check="QEID_FORMAT", path="doc", required=frozenset({"m"}))
+        Members(document, Shape(frozenset({"m"})), "QEID_FORMAT", "doc")
     assert (caught.value.check, caught.value.path) == ("QEID_FORMAT", "doc")
 
 
 def test_what_is_absent_is_no_list_of_texts() -> None:
-    read = Members({}, check="TCBINFO_FORMAT", path="doc", required=frozenset(), optional=frozenset({"m"}))
+    read = Members({}, Shape(frozenset(), frozenset({"m"})), "TCBINFO_FORMAT", "doc")
     assert (read.texts("m"), "m" in read) == ((), False)
