@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,12 +15,13 @@ from attest.ear import vector_of
 from attest.finding import Finding, Outcome, acceptable
 from attest.profile import Claims, Profile, bound_init_data
 from attest.reference import ReferenceSet
-from attest.tdx.appraise import appraise_sgx
-from attest.tdx.claims import SgxClaims
+from attest.tdx.appraise import appraise_sgx, appraise_tdx
+from attest.tdx.claims import SgxClaims, TcbStatus
+from attest.tdx.profile import TdxProfile
 from attest.tdx.verify import verify_quote
 from tests.attest.refusal import refused
 from tests.attest.snp.made import claims as snp_claims
-from tests.attest.tdx.made import DATA, NOW, claims, intel, platform
+from tests.attest.tdx.made import DATA, NOW, claims, intel, platform, td_of
 from tests.makers.intel import FMSPC, time_text
 from tests.makers.quote import td_report
 
@@ -275,3 +277,10 @@ def test_a_platform_is_met_by_what_it_is_and_expectations_are_hexadecimal() -> N
     assert not acceptable(_appraise(wanted, claims(made=V.platform(number=2))).findings)
     (line,) = [f for f in _appraise({"mr_td": ["11" * 48]}).findings if f.check == "POLICY_MR_TD"]
     assert (line.expected, line.got) == ("one of: " + "11" * 48, "d1" * 48)
+
+
+def test_t31_revoked_is_refused_even_by_a_profile_that_no_document_could_say() -> None:
+    every = frozenset(TcbStatus)
+    grace = TdxProfile.parse({"grace": [GRACE]}).grace[0]
+    for profile in (TdxProfile(accepted_tcb=every), TdxProfile(grace=(replace(grace, statuses=every),))):
+        assert ("TCB_REVOKED", "tcb.status") in _failed(appraise_tdx(td_of(_old("Revoked")), profile))

@@ -341,3 +341,9 @@ def test_captured_logs(path: str) -> None:
     events = read_event_log(log)
     assert len(events) == expected["events"] - expected["ev_no_action_events"]
     assert [value.hex() for value in replay(events)] == [expected["rtmr_replay"][f"RTMR{n}"] for n in range(4)]
+
+
+@pytest.mark.parametrize("case", ["a header that is an event", "a header for RTMR[1]", "a header of another signature"])
+def test_a_ccel_begins_with_its_header_whoever_reads_it(case: str) -> None:
+    with refused("EVENTLOG_FORMAT"):
+        read_ccel(FORMAT[case])

@@ -168,6 +168,13 @@ RELAUNCH: dict[str, tuple[dict[str, Any], bytes, str]] = {
     "the platform is old": (_levels(V.level("OutOfDate"), **OLD_MODULE), AFTER, "OutOfDate"),
     "the platform is revoked": (_levels(V.level("Revoked"), **OLD_MODULE), AFTER, "Revoked"),
     "the module is revoked": ({"tcb_info": {"tdxModuleIdentities": _module("Revoked")}}, AFTER, "Revoked"),
+    "what the TD runs on is revoked": (
+        _levels(
+            V.level(tdx=[5, 0, 3, *[0] * 13]), V.level("Revoked", sgx=[0] * 16, tdx=[5, 0, 2, *[0] * 13]), **OLD_MODULE
+        ),
+        bytes([6, 1, 3]) + bytes(13),
+        "Revoked",
+    ),
     "nothing is old": ({}, AFTER, "UpToDate"),
 }
 
