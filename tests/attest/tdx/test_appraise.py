@@ -284,3 +284,10 @@ def test_t31_revoked_is_refused_even_by_a_profile_that_no_document_could_say() -
     grace = TdxProfile.parse({"grace": [GRACE]}).grace[0]
     for profile in (TdxProfile(accepted_tcb=every), TdxProfile(grace=(replace(grace, statuses=every),))):
         assert ("TCB_REVOKED", "tcb.status") in _failed(appraise_tdx(td_of(_old("Revoked")), profile))
+
+
+@pytest.mark.parametrize("register", ["rtmr0", "rtmr1", "rtmr2"])
+def test_a_value_without_what_decides_which_code_runs_is_met_by_nothing(register: str) -> None:
+    """No document can say it; a value that is made otherwise is refused all the same."""
+    bare = replace(REFERENCES.values[0], **{register: None})  # type: ignore[arg-type]
+    assert [d.field for d in bare.differences(claims())] == [register]
