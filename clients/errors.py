@@ -12,9 +12,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 
-__all__ = ["ClientError", "Denied", "Locked", "NotTrusted", "Unavailable", "Usage"]
+__all__ = ["ClientError", "Denied", "Locked", "NotTrusted", "Unavailable", "Usage", "unwritten"]
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class ClientError(Exception):
@@ -68,3 +71,9 @@ class Unavailable(ClientError):
         super().__init__(message)
         self.retry_after = retry_after
         self.lost = lost
+
+
+def unwritten(what: str, error: OSError) -> ClientError:
+    """A file that cannot be written: Unavailable if the disk is full or fails, else Usage, for another may be named."""
+    sentence = f"{what}: {error.strerror}"
+    return Unavailable(sentence) if error.errno in _FULL else Usage(sentence)

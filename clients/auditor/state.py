@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from attest.tlog.note import MAX_NOTE
-from clients.errors import Unavailable, Usage
+from clients.errors import Unavailable, Usage, unwritten
 
 __all__ = ["read_state", "write_state"]
 
@@ -47,7 +47,7 @@ def write_state(path: Path, checkpoint: bytes, *, old: bytes | None) -> None:
             raise
         _sync(path.parent)
     except OSError as error:
-        raise Usage(f"the state file {path} cannot be written: {error.strerror}") from error
+        raise unwritten(f"the state file {path} cannot be written", error) from error
 
 
 def _sync(directory: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.output import write_over
 from clients.cli.people import people_channel
 from clients.cli.resources import Noun, add_verb, common_verbs
 from clients.errors import Usage
@@ -119,6 +120,9 @@ def _set(args: argparse.Namespace, doors: Doors) -> int:
             else:
                 setattr(asset, field, value)
         change = write(channel, asset, new=False)  # upon the etag that was read
+    if "content_digest" in fields:
+        digest = f"content_digest: {fields['content_digest']}"
+        print(f"write {digest} into the asset's document, too: the next apply makes it what that says", file=sys.stderr)
     return _told(args, "changed", change.name, change.etag)
 
 
@@ -138,9 +142,6 @@ def _public_key(args: argparse.Namespace, doors: Doors) -> int:
     if args.out is None:
         sys.stdout.write(text)
         return 0
-    try:
-        args.out.write_text(text, encoding="ascii")
-    except OSError as error:
-        raise Usage(f"{args.out} cannot be written: {error.strerror}") from error
+    write_over(args.out, text.encode("ascii"))
     print(f"wrote the public key of {document['asset']}, version {document['version']}, to {args.out}", file=sys.stderr)
     return 0

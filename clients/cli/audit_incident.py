@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clients.errors import Usage
+from clients.cli.output import write_new
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -66,7 +65,12 @@ def _incident(args: argparse.Namespace, doors: Doors, look: Callable[..., Any]) 
             saved=seen.saved,
             receipts=seen.receipts,
         )
-        _write_new(args.out, json.dumps(document, indent=1).encode() + b"\n")
+        write_new(
+            args.out,
+            json.dumps(document, indent=1).encode() + b"\n",
+            mode=0o600,
+            why=", and is evidence: it is not written over",
+        )
         written = str(args.out)
     if args.json:
         print(json.dumps({"verdict": report.verdict.word, "file": written, "report": report.document()}))
@@ -74,15 +78,3 @@ def _incident(args: argparse.Namespace, doors: Doors, look: Callable[..., Any]) 
         kept = f"{written} holds the evidence; keep a copy of {args.directory} beside it."
         print(f"{report.text()}\n{kept if written else 'There is nothing to keep; no file was written.'}")
     return int(report.verdict.code)
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    try:
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError as error:
-        raise Usage(f"{path} exists, and is evidence: it is not written over") from error
-    except OSError as error:
-        raise Usage(f"{path} cannot be written: {error.strerror}") from error

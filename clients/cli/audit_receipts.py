@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clients.cli.log_keys import read_informed
+from clients.cli.output import write_new
 from clients.errors import Usage
 
 if TYPE_CHECKING:
-    from clients.auditor.prove import Proven
     from clients.auditor.source import Directory
     from clients.cli.main import Doors
 
@@ -89,7 +88,7 @@ def _prove(args: argparse.Namespace, doors: Doors, source: Directory) -> int:
         sys.stdout.buffer.write(proven.receipt)  # UTF-8 whatever the terminal's encoding is
         sys.stdout.buffer.flush()
     else:
-        _write_new(args.out, proven)
+        write_new(args.out, proven.receipt, why=", and a receipt is evidence: it is not overwritten")
         text = f"{args.out}: entry {proven.index} of {proven.tree.origin}, proven at {proven.tree.size} entries"
         print(json.dumps({**told, "out": str(args.out)}) if args.json else text)
     return 0
@@ -102,22 +101,6 @@ def _check_receipt(args: argparse.Namespace, doors: Doors) -> int:
     proven = check_receipt(str(args.receipt), read_receipt(args.receipt), trust)
     print(json.dumps(proven.document()) if args.json else proven.text())
     return 0
-
-
-def _write_new(path: Path, proven: Proven) -> None:
-    try:
-        with path.open("xb") as file:
-            try:
-                file.write(proven.receipt)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                path.unlink()
-                raise
-    except FileExistsError as error:
-        raise Usage(f"{path} exists, and a receipt is evidence: it is not overwritten") from error
-    except OSError as error:
-        raise Usage(f"the receipt {path} cannot be written: {error.strerror}") from error
 
 
 def read_receipt(path: Path) -> bytes:

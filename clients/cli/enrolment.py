@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clients.errors import Usage
+from clients.cli.output import write_new, write_over
+from clients.cli.waiting import add_wait, say_waiting
+from clients.errors import Denied, Usage
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -24,7 +25,7 @@ _LOGIN = """Gets a fresh certificate for an enrolled key, by proving that you ha
 at most; the key stays. The old certificate need not be valid any more."""
 _EPILOG = """examples:
   sealgate enrol --trust trust.json --broker broker.example:8443 --code-file code.txt --out alice
-  sealgate enrol --trust trust.json --broker broker.example:8443 --code-fd 3 --out alice 3<code.txt
+  sealgate enrol --trust trust.json --broker broker.example:8443 --code-fd 3 --out alice --wait 30s 3<code.txt
   sealgate login --trust trust.json --broker broker.example:8443 --key alice.key --cert alice.pem"""
 _MAX_CODE = 128
 
@@ -41,6 +42,7 @@ def register(subparsers: Any) -> None:
     for parser in (enrol, login):
         parser.add_argument("--trust", type=Path, required=True, metavar="FILE", help="the deployment's trust file")
         parser.add_argument("--broker", required=True, metavar="HOST:PORT", help="the broker's workload port")
+        add_wait(parser)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
     code = enrol.add_mutually_exclusive_group(required=True)
     code.add_argument("--code-file", type=Path, metavar="FILE", help="the file that holds the code")
@@ -57,16 +59,31 @@ def _enrol(args: argparse.Namespace, doors: Doors) -> int:
     from clients.operator.enrolment import PersonKey, enrol  # noqa: PLC0415
     from clients.transport import connect  # noqa: PLC0415
     from clients.trust import read_trust  # noqa: PLC0415
+    from clients.workload.patience import Patience  # noqa: PLC0415
 
     trust = read_trust(args.trust, simulated=doors.simulated)
     key_file, certificate = (args.out.with_name(f"{args.out.name}.{end}") for end in ("key", "pem"))
     code = _code(args.code_file, args.code_fd)
-    key = _key(key_file) if key_file.exists() else PersonKey.generate()
-    if not key_file.exists():
-        _write(key_file, key.pem(), 0o600, over=False)
-    with connect(args.broker, trust.broker_ca) as channel:
-        certified = enrol(channel, trust, code, key)
-    _write(certificate, certified.chain, 0o644, over=True)
+    made = not key_file.exists()
+    key = PersonKey.generate() if made else _key(key_file)
+    if made:
+        write_new(key_file, key.pem(), mode=0o600)
+
+    tries = 0
+
+    def ask() -> Certified:
+        nonlocal tries
+        tries += 1
+        with connect(args.broker, trust.broker_ca) as channel:
+            return enrol(channel, trust, code, key)
+
+    try:
+        certified = Patience(args.wait, told=say_waiting).until(ask)
+    except (Denied, Usage):
+        if made and tries == 1:  # an answer that was lost may have enrolled it: then the key is kept for login
+            key_file.unlink()
+        raise
+    write_over(certificate, certified.chain)
     _tell(certified, key_file, certificate, as_json=args.json)
     return 0
 
@@ -75,12 +92,17 @@ def _login(args: argparse.Namespace, doors: Doors) -> int:
     from clients.operator.enrolment import login  # noqa: PLC0415
     from clients.transport import connect  # noqa: PLC0415
     from clients.trust import read_trust  # noqa: PLC0415
+    from clients.workload.patience import Patience  # noqa: PLC0415
 
     trust = read_trust(args.trust, simulated=doors.simulated)
     key = _key(args.key)
-    with connect(args.broker, trust.broker_ca) as channel:
-        certified = login(channel, trust, key)
-    _write(args.cert, certified.chain, 0o644, over=True)
+
+    def ask() -> Certified:
+        with connect(args.broker, trust.broker_ca) as channel:
+            return login(channel, trust, key)
+
+    certified = Patience(args.wait, told=say_waiting).until(ask)
+    write_over(args.cert, certified.chain)
     _tell(certified, args.key, args.cert, as_json=args.json)
     return 0
 
@@ -97,29 +119,10 @@ def _code(path: Path | None, descriptor: int | None) -> str:
 
 
 def _key(path: Path) -> Any:
-    """A private key; one that others can read is refused, since it is not one person's."""
     from clients.operator.enrolment import PersonKey  # noqa: PLC0415
+    from clients.operator.identity import read_secret  # noqa: PLC0415
 
-    try:
-        if path.stat().st_mode & 0o077:
-            raise Usage(f"{path} can be read by others; make it 0600, and consider the key known")
-        return PersonKey.load(path.read_bytes(), name=str(path))
-    except OSError as error:
-        raise Usage(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _write(path: Path, data: bytes, mode: int, *, over: bool) -> None:
-    """By rename where something may be written over: a reader sees the old bytes or the new ones."""
-    target = path.with_name(f".{path.name}.new") if over else path
-    try:
-        if over:
-            target.unlink(missing_ok=True)
-        with open(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
-            file.write(data)
-        if over:
-            target.replace(path)
-    except OSError as error:
-        raise Usage(f"{path} cannot be written: {error.strerror}") from error
+    return PersonKey.load(read_secret(path), name=str(path))
 
 
 def _tell(certified: Certified, key: Path, certificate: Path, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.output import check_output, write_over
 from clients.cli.people import people_channel
 from clients.cli.resources import add_verb
 from clients.errors import Usage
@@ -25,6 +26,9 @@ _STEPS = {
     "enable": "release a disabled version again",
     "destroy": "destroy a disabled version; what is sealed to it alone is then lost",
 }
+
+_ROTATED = """From now on nodes are given this key, which does not open what is sealed to an older one: seal the content
+to it and register its new manifest. Until then: sealgate key disable has the older one released again."""
 
 
 def register(subparsers: Any) -> None:
@@ -56,15 +60,16 @@ def register(subparsers: Any) -> None:
 def _create(args: argparse.Namespace, doors: Doors) -> int:
     from clients.operator.key_versions import create, public_document  # noqa: PLC0415
 
+    if args.out is not None:
+        check_output(args.out)
     with people_channel(args, doors) as channel:
         version = create(channel, args.asset)
     if args.out is not None:
         document = public_document(version)
         text = f"# {document['asset']}, version {document['version']}, {document['suite']}\n{document['public_key']}\n"
-        try:
-            args.out.write_text(text, encoding="ascii")
-        except OSError as error:
-            raise Usage(f"{version.name} was made, but {args.out} cannot be written: {error.strerror}") from error
+        write_over(args.out, text.encode("ascii"))
+    if version.version > 1:
+        print(_ROTATED, file=sys.stderr)
     return _told(version, as_json=args.json)
 
 

@@ -16,7 +16,9 @@ from clients.cli.rehearse import rehearse_keys
 from clients.cli.renew import add_renew
 from clients.cli.result import add_result, check_result, keep_result
 from clients.cli.tee import add_tee, tee_of
-from clients.errors import Unavailable, Usage
+from clients.cli.waiting import add_wait, say_waiting
+from clients.errors import Usage, unwritten
+from kbs.model.names import PURPOSE, AssetName, InvalidName
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -48,8 +50,6 @@ GPUs in confidential mode are attested with the CPU. With --gpu-ready programs m
 and the receipt has been checked: sealgate keys get ... --devices nvidia --gpu-ready
 
 --wait is for a broker that cannot be reached, or that says itself that asking again may help. A refusal ends it."""
-_DURATION = re.compile(r"([0-9]{1,6})(s|m|h|)")
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 def register(subparsers: Any) -> None:
@@ -97,13 +97,18 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         "--trust", type=Path, required=True, metavar="FILE", help="the trust file, inside the measured image"
     )
     parser.add_argument("--broker", required=True, metavar="HOST:PORT", help="the broker's workload port")
-    parser.add_argument("--purpose", required=True, help="what the keys are for; one that the asset lists")
     parser.add_argument(
-        "--asset", action="append", required=True, metavar="NAME", help="tenants/T/assets/A; may be repeated"
+        "--purpose", type=_purpose, required=True, help="what the keys are for; one that the asset lists"
     )
     parser.add_argument(
-        "--wait", type=_duration, default=0, metavar="TIME", help="keep trying so long, such as 90s or 10m; else once"
+        "--asset",
+        type=_asset,
+        action="append",
+        required=True,
+        metavar="NAME",
+        help="tenants/T/assets/A; may be repeated",
     )
+    add_wait(parser)
 
 
 def _get(args: argparse.Namespace, doors: Doors) -> int:
@@ -126,7 +131,7 @@ def _get(args: argparse.Namespace, doors: Doors) -> int:
         check_directory(args.dir, disk=disk)
     owner = _owner(args.owner, args.mode)
     public = key.public if key else b""
-    released = Patience(args.wait, told=_waiting).until(lambda: _ask(args, doors, trust, public))
+    released = Patience(args.wait, told=say_waiting).until(lambda: _ask(args, doors, trust, public))
     if key is not None:
         keep_lease(args, trust.origin, released, key, owner)
     keep_result(args, released.result, owner)
@@ -175,7 +180,7 @@ def _deliver(released: Released, directory: Path | None, descriptor: int, owner:
             }
             deliver_to_directory(files, directory, owner)
     except OSError as error:
-        raise Usage(f"the keys cannot be written: {error.strerror}") from error
+        raise unwritten("the keys cannot be written", error) from error
 
 
 def _tell(released: Released, *, as_json: bool) -> None:
@@ -190,15 +195,17 @@ def _tell(released: Released, *, as_json: bool) -> None:
         print(f"released {name}, lease until {end}, entry {released.receipt.index} of the log", file=sys.stderr)
 
 
-def _waiting(error: Unavailable, pause: float) -> None:
-    print(f"sealgate: {error}; again in {pause:.0f} s", file=sys.stderr, flush=True)
+def _purpose(text: str) -> str:
+    if PURPOSE.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a purpose: [a-z][a-z0-9-]{{0,31}}")
+    return text
 
 
-def _duration(text: str) -> int:
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError("a time such as 90s, 10m or 1h")
-    return int(match[1]) * _SECONDS[match[2]]
+def _asset(text: str) -> str:
+    try:
+        return str(AssetName.parse(text))
+    except InvalidName as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _owner(text: str | None, mode: str) -> Owner:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.output import check_output, write_over
 from clients.cli.people import add_arguments, people_channel
 from clients.errors import Usage
 from kbs.model.words import counted
@@ -161,13 +162,11 @@ def _receipt(args: argparse.Namespace, doors: Doors) -> int:
     from clients.operator.leases import lease_receipt  # noqa: PLC0415
     from clients.trust import read_trust  # noqa: PLC0415
 
+    check_output(args.out)
     trust = read_trust(args.trust, simulated=doors.simulated)
     with people_channel(args, doors) as channel:
         receipt = lease_receipt(channel, trust, args.name)
-    try:
-        args.out.write_bytes(receipt.encode())
-    except OSError as error:
-        raise Usage(f"{args.out} cannot be written: {error.strerror}") from error
+    write_over(args.out, receipt.encode())
     if args.json:
         print(json.dumps({"index": receipt.index, "receipt": str(args.out)}))
     else:

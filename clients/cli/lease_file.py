@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clients.errors import Usage
+from clients.errors import Usage, unwritten
 
 if TYPE_CHECKING:
     from clients.workload.deliver import Owner
@@ -44,7 +44,7 @@ def keep_lease(args: argparse.Namespace, origin: str, released: Released, key: H
     try:
         deliver_to_directory({args.lease.name: held.encode()}, args.lease.absolute().parent, owner)
     except OSError as error:
-        raise Usage(f"the lease file {args.lease} cannot be written: {error.strerror}") from error
+        raise unwritten(f"the lease file {args.lease} cannot be written", error) from error
 
 
 def read_lease(path: Path) -> HeldLease:

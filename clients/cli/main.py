@@ -1,13 +1,16 @@
 """The `sealgate` command: arguments, doors, exit codes. Commands are imported when they are used.
 
 Exit codes are part of the API: 0 ok, 2 usage, 3 denied, 4 evidence not trusted, 5 unavailable, 6 locked; `audit verify`
-further 10 tampering proven, 11 data incomplete, 12 stale or unanchored.
+further 10 tampering proven, 11 data incomplete, 12 stale or unanchored. Ended from outside: 130 by Ctrl-C, 141 when
+nobody reads what it prints, 143 by SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +19,8 @@ from functools import partial
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from clients.cli.ending import ended, let_go
 
 if TYPE_CHECKING:
     from clients.workload.devices import Devices
@@ -54,7 +59,8 @@ _EPILOG = """examples:
 
 exit codes:
   0 ok   2 usage   3 denied   4 not trusted   5 unavailable   6 locked
-  audit verify: 10 tampering proven   11 data incomplete   12 stale or unanchored"""
+  audit verify: 10 tampering proven   11 data incomplete   12 stale or unanchored
+  ended from outside: 130 by Ctrl-C   141 nobody reads what it prints   143 by SIGTERM"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +79,6 @@ class Doors:
 
 def main(arguments: Sequence[str], doors: Doors) -> int:
     """Runs one command and returns its exit code; every failure is a sentence on standard error."""
-    from clients.errors import ClientError  # noqa: PLC0415  # the command line must start fast
-
     parser = _parser(arguments)
     try:
         parsed = parser.parse_args(arguments)
@@ -83,16 +87,7 @@ def main(arguments: Sequence[str], doors: Doors) -> int:
     if not hasattr(parsed, "run"):
         parser.print_help(sys.stderr)
         return 2
-    try:
-        return int(parsed.run(parsed, doors))
-    except ClientError as error:
-        print(f"sealgate: {error}", file=sys.stderr)
-        return error.code
-    except BrokenPipeError:
-        return 0
-    except KeyboardInterrupt:
-        print("sealgate: interrupted", file=sys.stderr)
-        return 130
+    return ended(lambda: int(parsed.run(parsed, doors)))
 
 
 def full_parser() -> argparse.ArgumentParser:
@@ -119,12 +114,17 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 def run() -> None:
     """The entry point: the real clock, and no simulated anything."""
     _check_environment()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what gRPC tells of a connection, `no_answer` says in a sentence
     if sys.argv[1:2] == ["keys"]:
         from clients.cli.lean import load_lean  # noqa: PLC0415
 
         load_lean()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text at all
     try:
-        sys.exit(main(sys.argv[1:], Doors(now=datetime.now(UTC))))  # noqa: TID251  # the edge where the clock is read
+        code = main(sys.argv[1:], Doors(now=datetime.now(UTC)))  # noqa: TID251  # the edge where the clock is read
+        let_go()
+        sys.exit(code)
     except ModuleNotFoundError as error:
         name = (error.name or "of some name").partition(".")[0]
         print(f"sealgate: the package {name} is not installed in {sys.prefix}. {_REMEDY}", file=sys.stderr)

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clients.errors import Usage
-
 if TYPE_CHECKING:
     from clients.cli.main import Doors
     from clients.transport import Channel
@@ -28,13 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> 
 @contextmanager
 def people_channel(args: argparse.Namespace, doors: Doors) -> Iterator[Channel]:
     """A connection as the person whose key and certificate were named; raises Usage."""
-    from clients.transport import Identity, connect  # noqa: PLC0415
+    from clients.operator.identity import read_identity  # noqa: PLC0415
+    from clients.transport import connect  # noqa: PLC0415
     from clients.trust import read_trust  # noqa: PLC0415
 
     trust = read_trust(args.trust, simulated=doors.simulated)
-    try:
-        identity = Identity(key=args.key.read_bytes(), chain=args.cert.read_bytes())
-    except OSError as error:
-        raise Usage(f"{error.filename} cannot be read: {error.strerror}") from error
+    identity = read_identity(args.key, args.cert, doors.now)
     with connect(args.broker, trust.broker_ca, identity) as channel:
         yield channel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from typing import Self
 
 __all__ = ["Progress"]
 
@@ -33,7 +34,10 @@ class Progress:
             self._last = now
             print(f"\r\x1b[K{self._line(now - self._started)}", end="", file=sys.stderr, flush=True)
 
-    def end(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_how: object) -> None:
         """Takes the line away."""
         if self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from clients.cli.devices import add_devices, devices_of
 from clients.cli.lease_file import read_lease
+from clients.cli.output import check_output, write_over
 from clients.cli.result import add_result, check_result, keep_result
 from clients.cli.tee import add_tee, tee_of
-from clients.errors import Usage
+from clients.errors import unwritten
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -76,7 +77,7 @@ def _renew(args: argparse.Namespace, doors: Doors) -> int:
     try:
         rewrite(args.lease, renewed.lease.encode())
     except OSError as error:
-        raise Usage(f"the lease was renewed, but {args.lease} cannot be written: {error.strerror}") from error
+        raise unwritten(f"the lease was renewed, but {args.lease} cannot be written", error) from error
     keep_result(args, renewed.result)
     end = renewed.lease.end.isoformat().replace("+00:00", "Z")
     if args.json:
@@ -92,13 +93,11 @@ def _receipt(args: argparse.Namespace, doors: Doors) -> int:
     from clients.trust import read_trust  # noqa: PLC0415
     from clients.workload.grant_receipt import grant_receipt  # noqa: PLC0415
 
+    check_output(args.out)
     trust, lease = read_trust(args.trust, simulated=doors.simulated), read_lease(args.lease)
     with connect(args.broker, trust.broker_ca) as channel:
         receipt = grant_receipt(channel, trust, lease)
-    try:
-        args.out.write_bytes(receipt.encode())
-    except OSError as error:
-        raise Usage(f"{args.out} cannot be written: {error.strerror}") from error
+    write_over(args.out, receipt.encode())
     if args.json:
         print(json.dumps({"lease": lease.lease_id, "index": receipt.index, "receipt": str(args.out)}))
     else:

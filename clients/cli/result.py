@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clients.errors import Usage
+from clients.errors import Usage, unwritten
 
 if TYPE_CHECKING:
     from clients.workload.deliver import Owner
@@ -45,4 +45,4 @@ def keep_result(args: argparse.Namespace, result: str, owner: Owner | None = Non
     try:
         deliver_to_directory({args.result_out.name: result.encode()}, args.result_out.absolute().parent, owner)
     except OSError as error:
-        raise Usage(f"the attestation result {args.result_out} cannot be written: {error.strerror}") from error
+        raise unwritten(f"the attestation result {args.result_out} cannot be written", error) from error

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.ending import stoppable
 from clients.cli.people import add_arguments, people_channel
-from clients.errors import Usage
+from clients.errors import Usage, unwritten
 from kbs.model.words import counted
 
 if TYPE_CHECKING:
@@ -66,14 +67,13 @@ def _seal(args: argparse.Namespace, doors: Doors) -> int:
     from clients.workload.sealed_set import Journal, find_sources, seal_set  # noqa: PLC0415
 
     try:
-        recipient = _recipient(args.recipient) if args.recipient else _newest(args, doors)
-        args.out.mkdir(parents=True, exist_ok=True)
         sources = find_sources(args.paths, args.out)
-        state = args.state or Path.home() / ".local" / "state" / "sealgate"
+        recipient = _recipient(args.recipient) if args.recipient else _newest(args, doors)
+        state = args.state or Path(os.path.expanduser("~/.local/state/sealgate"))  # never raises, without a home too
         journal = Journal.of(state, target=args.out, asset=args.asset, recipient=recipient, exact=args.exact)
         size = sum(source.size for source in sources)
         progress = Progress("sealing", size)
-        try:
+        with stoppable(), progress:
             manifest = seal_set(
                 sources,
                 args.out,
@@ -85,12 +85,10 @@ def _seal(args: argparse.Namespace, doors: Doors) -> int:
                 resume=args.resume,
                 told=progress,
             )
-        finally:
-            progress.end()
     except FileExistsError as error:
         raise Usage(f"{error.filename} exists already; with --resume an interrupted run goes on") from error
     except OSError as error:
-        raise Usage(f"the files cannot be sealed: {error.filename or args.out}: {error.strerror}") from error
+        raise unwritten(f"the files cannot be sealed: {error.filename or args.out}", error) from error
     digest = manifest.digest().hex()
     if args.json:
         print(json.dumps({"content_digest": digest, "files": [f.path for f in manifest.files], "bytes": size}))

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clients.errors import Usage
+from clients.cli.ending import stoppable
+from clients.errors import Usage, unwritten
 from kbs.model.words import counted
 
 if TYPE_CHECKING:
@@ -67,12 +68,10 @@ def _open(args: argparse.Namespace, doors: Doors) -> int:
         below = args.path.resolve().relative_to(folder.resolve()).as_posix()
         targets = _targets(manifest, below, args.out)
         progress = Progress("opening", sum(manifest.file(name).size for name in targets))
-        try:
+        with stoppable(), progress:
             size = sum(_open_one(opened, name, targets[name], args, progress) for name in targets)
-        finally:
-            progress.end()
     except OSError as error:
-        raise Usage(f"{error.filename or args.path}: {error.strerror}") from error
+        raise unwritten(f"{error.filename or args.path}", error) from error
     if args.json:
         print(json.dumps({"asset": manifest.asset, "files": list(targets), "bytes": size}))
     else:

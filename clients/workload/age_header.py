@@ -99,7 +99,12 @@ def open_file_key(header: Header, identity: KeyPair) -> bytes:
     file_key = next((key for key in map(identity.unwrap, ours) if key is not None), None)
     if file_key is None:
         types = ", ".join(stanza.args[0] for stanza in header.stanzas)
-        raise WrongKey("SEALED_KEY", "header", expected=f"a stanza for {identity!r}", got=f"other keys: {types}")
+        raise WrongKey(
+            "SEALED_KEY",
+            "header",
+            expected=f"a stanza for {identity.recipient.text()[:24]}...",
+            got=f"other keys ({types}), such as another version's",
+        )
     if not hmac.compare_digest(_header_mac(file_key, header.signed), header.mac):
         raise Tampered("SEALED_MAC", "header.mac", expected="the MAC of this header", got=header.mac)
     return file_key

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, Thread
@@ -155,15 +155,25 @@ def _work(chunks: int, workers: int, make: Callable[[], Step], told: Told) -> No
             failed.append(error)
 
     threads = [Thread(target=run, daemon=True) for _ in range(min(workers, -(-chunks // BATCH)) - 1)]
-    for each in threads:
-        each.start()
     try:
-        run()
-    finally:
         for each in threads:
-            each.join()
+            each.start()
+        run()
+    except BaseException as error:  # noqa: BLE001  # Ctrl-C between two lines: the others have to end first
+        failed.append(error)
+    _join(threads, failed)
     if failed:
         raise failed[0]
+
+
+def _join(threads: Sequence[Thread], failed: list[BaseException]) -> None:
+    """Until all have ended, whatever comes meanwhile: their descriptors are closed next, and perhaps used again."""
+    for each in threads:
+        while each.is_alive():
+            try:
+                each.join()
+            except BaseException as error:  # noqa: BLE001  # Ctrl-C; they see it in `failed`
+                failed.append(error)
 
 
 @contextmanager
@@ -176,8 +186,9 @@ def _appearing(path: Path, mode: int) -> Iterator[int]:
         raise FileExistsError(17, "it exists already", str(path))
     half = path.with_name(f".{path.name}.half")
     half.unlink(missing_ok=True)
-    descriptor = os.open(half, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
+    descriptor = -1
     try:
+        descriptor = os.open(half, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
         yield descriptor
         os.fsync(descriptor)
         half.rename(path)
@@ -185,7 +196,8 @@ def _appearing(path: Path, mode: int) -> Iterator[int]:
         half.unlink(missing_ok=True)
         raise
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from attest.tlog.canonical import MAX_INTEGER
 from clients.errors import Usage
 from clients.workload.age_recipient import Recipient, SealedError
 from clients.workload.bulk import Told, seal_whole
@@ -48,6 +49,14 @@ class Journal:
         what = [str(target.resolve()), asset, recipient.text(), exact]
         return cls(folder / f"seal-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]}.jsonl")
 
+    def begin(self) -> None:
+        """Before anything is sealed that could not be noted; raises Usage."""
+        try:
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            where = f"{self.file.parent}: {error.strerror}"
+            raise Usage(f"what was sealed cannot be noted in {where}; name another folder with --state DIR") from error
+
     def read(self) -> dict[str, tuple[list[int], Listed]]:
         """By path: the source's mark when it was sealed, and the line. A line that was cut off is passed over."""
         found: dict[str, tuple[list[int], Listed]] = {}
@@ -66,7 +75,6 @@ class Journal:
 
     def add(self, mark: list[int], listed: Listed) -> None:
         """One more file; on the disk when this returns."""
-        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         line = json.dumps([mark, listed.path, listed.size, listed.header.hex(), listed.root.hex()])
         with open(os.open(self.file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a", encoding="utf-8") as file:
             file.write(f"{line}\n")
@@ -115,8 +123,12 @@ def seal_set(
 
     With `resume` a file that an earlier run finished is kept if its source is the same by size and times, and the
     sealed one has the size that was written: if its content is not ours, it does not open. Without, a file that is
-    there already is an error. Raises Usage, SealedError, OSError.
+    there already is an error. What no manifest could hold is refused before anything is sealed. Raises Usage,
+    SealedError, OSError.
     """
+    _check_manifest(sources, asset, exact=exact)
+    journal.begin()
+    target.mkdir(parents=True, exist_ok=True)
     done = journal.read() if resume else {}
     if not resume:
         _refuse_existing(sources, target)
@@ -136,6 +148,17 @@ def seal_set(
     written.replace(target / MANIFEST)
     journal.forget()
     return manifest
+
+
+def _check_manifest(sources: Sequence[Source], asset: str, *, exact: bool) -> None:
+    """Encodes one as long as it can become: names, their form and their number are judged as they will be."""
+    digest = bytes(hashlib.sha256().digest_size)
+    root = digest if exact else b""
+    try:
+        lines = (Listed(path=source.path, size=MAX_INTEGER, header=digest, root=root) for source in sources)
+        Manifest(asset=asset, files=tuple(lines)).encode()
+    except SealedError as error:
+        raise Usage(f"this set can have no manifest: {error}") from error
 
 
 def _refuse_existing(sources: Sequence[Source], target: Path) -> None:

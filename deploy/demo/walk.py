@@ -37,7 +37,7 @@ WALK = (
     "sealgate-broker custody keygen --out recovery-1 --out recovery-2",
     "sealgate-broker init --config broker.toml --founder alice:operator,auditor --founder bob:operator --codes .",
     _SERVE,
-    f"sealgate enrol --trust site/trust.json --broker {WORKLOAD} --code-file alice.code --out alice",
+    f"sealgate enrol --trust site/trust.json --broker {WORKLOAD} --code-file alice.code --out alice --wait 30s",
     f"sealgate enrol --trust site/trust.json --broker {WORKLOAD} --code-file bob.code --out bob",
     f"sealgate apply -f catalogue.yaml {_AS_ALICE}",
     f"sealgate key create --asset {ASSET} --out llm.pub {_AS_ALICE}",

@@ -15,7 +15,11 @@ PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 
 
 class InvalidName(ValueError):
-    """A text that is not a resource name of the kind wanted."""
+    """A text that is not a resource name of the kind wanted; its beginning is quoted."""
+
+    def __init__(self, expected: str, text: str) -> None:
+        self.expected, self.got = expected, repr(text[:80])
+        super().__init__(f"expected {expected}, got {self.got}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,9 +34,7 @@ class AssetName:
         """Reads `tenants/{tenant}/assets/{asset}`; raises InvalidName."""
         match = _ASSET.fullmatch(text)
         if match is None:
-            raise InvalidName(
-                f"expected tenants/TENANT/assets/ASSET in lower-case letters, digits and '-', got {text[:80]!r}"
-            )
+            raise InvalidName("tenants/TENANT/assets/ASSET in lower-case letters, digits and '-'", text)
         return cls(match[1], match[2])
 
     def __str__(self) -> str:
@@ -62,5 +64,5 @@ def tenant_of(name: str) -> str:
     """The tenant in any resource name of ours; raises InvalidName."""
     match = _RESOURCE.fullmatch(name)
     if match is None:
-        raise InvalidName(f"expected tenants/TENANT/COLLECTION/ID, got {name[:80]!r}")
+        raise InvalidName("tenants/TENANT/COLLECTION/ID", name)
     return match[1]

@@ -132,7 +132,7 @@ def _planned(broker: Broker, planned: Any, tenant: str, snapshot: Snapshot, wher
     try:
         place = place_of(name)
     except InvalidName as error:
-        raise Refused("REQUEST_MALFORMED", check=where, expected="a resource's name", got=str(error)) from None
+        raise Refused("REQUEST_MALFORMED", check=where, expected=error.expected, got=error.got) from None
     if place.tenant != tenant:
         raise Refused("REQUEST_MALFORMED", check=where, expected=f"a resource of tenants/{tenant}", got=name)
     if field == "delete":

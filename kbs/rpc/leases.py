@@ -212,7 +212,7 @@ def _asset(name: str, tenant: str) -> None:
         if name and AssetName.parse(name).tenant != tenant:
             raise _bad("asset", f"an asset of tenants/{tenant}", name)
     except InvalidName as error:
-        raise _bad("asset", "tenants/TENANT/assets/ASSET", str(error)) from None
+        raise _bad("asset", error.expected, error.got) from None
 
 
 def _bad(field: str, expected: str, got: str) -> Refused:

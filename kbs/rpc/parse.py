@@ -148,7 +148,7 @@ def _names(message: ReleaseKeysRequest | RenewLeaseRequest) -> tuple[str, ...]:
     try:
         tenants = {AssetName.parse(name).tenant for name in names}
     except InvalidName as error:
-        raise _bad("names", "tenants/TENANT/assets/ASSET", str(error)) from None
+        raise _bad("names", error.expected, error.got) from None
     if len(tenants) != 1:
         raise _bad("names", "one tenant", f"{len(tenants)} tenants")
     return names

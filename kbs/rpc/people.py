@@ -78,7 +78,7 @@ def by_name(field: str) -> Locate:
         try:
             return place_of(value)
         except InvalidName as error:
-            raise Refused("REQUEST_MALFORMED", check=field, expected="a resource's name", got=str(error)) from None
+            raise Refused("REQUEST_MALFORMED", check=field, expected=error.expected, got=error.got) from None
 
     return locate
 

@@ -162,7 +162,7 @@ def test_an_interrupted_run_goes_on(
 ) -> None:
     more = ["--exact"] if exact else []
     stop = Interrupted(monkeypatch, 2_000_000, error)
-    assert work.seal_all(*more) == (2 if isinstance(error, OSError) else 130)
+    assert work.seal_all(*more) == (5 if isinstance(error, OSError) else 130)
     assert "space" in capsys.readouterr().err or not isinstance(error, OSError)
     finished = {p: p.stat().st_ino for p in work.sealed.rglob("*") if p.is_file()}
     assert {p.name for p in finished if p.suffix != ".tree"} == {"a.bin"}
@@ -302,14 +302,12 @@ def test_a_hundred_gigabytes_are_read_at_random(tmp_path: Path) -> None:
 
 
 def test_progress_is_a_line_for_people_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    silent = Progress("sealing", 10, shown=False)
-    silent(10)
-    silent.end()
+    with Progress("sealing", 10, shown=False) as silent:
+        silent(10)
     assert capsys.readouterr().err == ""
-    shown = Progress("sealing", 1 << 20, shown=True)
-    shown._last -= 1
-    shown(1 << 19)
-    shown.end()
+    with Progress("sealing", 1 << 20, shown=True) as shown:
+        shown._last -= 1
+        shown(1 << 19)
     told = capsys.readouterr().err
     assert "sealing 50 % of 1.0 MiB" in told
     assert told.endswith("\r\x1b[K")

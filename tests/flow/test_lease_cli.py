@@ -118,6 +118,18 @@ async def test_a_lease_is_ended_by_command(
         assert await asyncio.to_thread(get, site, listeners, tmp_path / "again" / "lease.json") == 0
 
 
+async def test_the_other_port_is_named(site: SimulatedSite, capsys: pytest.CaptureFixture[str]) -> None:
+    async with site.serve() as (_, listeners):
+        mixed = [*node(site, listeners), *person(site, listeners)[4:]]  # a person at the workload port
+        asked = ["lease", "list", "--tenant", "acme", *mixed]
+        assert await asyncio.to_thread(run, site, *asked) == 2
+        assert "has no /sealgate.v1.Leases/ListLeases: it may be a workload port" in capsys.readouterr().err
+        where = person(site, listeners)[:4]  # a node at the people port, which shows no certificate
+        asked = ["keys", "get", "--rehearse", *where, "--purpose", PURPOSE, "--asset", ASSET]
+        assert await asyncio.to_thread(run, site, *asked) == 5
+        assert "it closed the connection. Is it the workload port?" in capsys.readouterr().err
+
+
 async def test_a_rehearsal_by_command(site: SimulatedSite, capsys: pytest.CaptureFixture[str]) -> None:
     async with site.serve() as (running, listeners):
         ask = ["keys", "get", "--rehearse", *node(site, listeners), "--purpose", PURPOSE, "--asset", ASSET]

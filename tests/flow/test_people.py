@@ -20,6 +20,7 @@ from cryptography import x509
 from attest.anchors import BUILT_IN
 from attest.evidence import Collateral
 from clients.cli.main import Doors, main
+from clients.operator.enrolment import PersonKey
 from kbs.collateral.shelf import Shelf
 from kbs.rpc.server import Listeners
 from kbs.serve.founders import Founder, Invitation
@@ -118,6 +119,8 @@ async def test_what_is_refused_before_anything_is_sent(tmp_path: Path, capsys: p
         assert await served.sealgate("enrol", "--code-file", str(tmp_path / "none"), "--out", out) == 2
         assert "no such code" not in capsys.readouterr().err
         key = tmp_path / "eve.key"
+        assert not key.exists()  # nobody is enrolled with it
+        key.write_bytes(PersonKey.generate().pem())
         key.chmod(0o644)
         assert await served.sealgate("login", "--key", str(key), "--cert", f"{out}.pem") == 2
         assert "can be read by others" in capsys.readouterr().err

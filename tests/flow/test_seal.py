@@ -16,6 +16,7 @@ from tests.makers.site import ASSET, SimulatedSite
 
 def seal(site: SimulatedSite, port: int, folder: Path, *but: str) -> int:
     (folder / "key.pem").write_bytes(site.operator.key)
+    (folder / "key.pem").chmod(0o600)
     (folder / "cert.pem").write_bytes(site.operator.certificate)
     given = {"--trust": str(site.trust), "--broker": f"127.0.0.1:{port}", "--key": str(folder / "key.pem"),
              "--cert": str(folder / "cert.pem")}  # fmt: skip
