@@ -26,7 +26,7 @@ TOLD = {
     ),
     "another CA": (
         (
-            f"{_ALL}UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1000007d:"
+            f"{_ALL}UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (TSI): SSL_ERROR_SSL: 7d:"
             "SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: self signed certificate in certificate chain: OK"
         ),
         "no answer from b:1: its certificate is not of the CA that the trust file names",
@@ -40,7 +40,7 @@ TOLD = {
     ),
     "no TLS": (
         (
-            f"{_ALL}UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:100000f7:"
+            f"{_ALL}UNKNOWN: ipv4:127.0.0.1:1: Tls handshake failed (TSI): SSL_ERROR_SSL: f7:"
             "SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER: Invalid certificate verification context: OK"
         ),
         "no answer from b:1: what listens there does not speak TLS",
