@@ -19,11 +19,15 @@ _REMEDY = "Make one: python3 -m venv DIR, then DIR/bin/pip install 'sealgate[ser
 
 def run() -> None:
     """The entry point. What the server's extra would have brought and is not there is a sentence."""
+    os.putenv("GRPC_VERBOSITY", "ERROR")  # gRPC reads it: strangers' failed handshakes are not lines of our log
+    os.unsetenv("GRPC_TRACE")  # it would print messages
     try:
         from kbs.serve.commands import Doors, main  # noqa: PLC0415
 
         doors = Doors(clock=lambda: time.time_ns() // 1_000_000, say=_say, credentials=_credentials())
-        sys.exit(main(sys.argv[1:], doors))
+        code = main(sys.argv[1:], doors)
+        _let_go()
+        sys.exit(code)
     except ModuleNotFoundError as error:
         name = (error.name or "of some name").partition(".")[0]
         sys.stderr.write(f"sealgate-broker: the package {name} is not installed in {sys.prefix}. {_REMEDY}\n")
@@ -37,8 +41,19 @@ def _credentials() -> Path | None:
 
 
 def _say(text: str) -> None:
+    if sys.stdout is None:  # it was closed before the start
+        return
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def _let_go() -> None:
+    """What could not be written is not tried again by the interpreter, which would say so in words of its own."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Entry:
         reason = body.get("reason") or "-"
         assets = " ".join(link.asset for link in header.chains) or "-"
         simulated = "  (simulated)" if body.get("simulated") else ""
-        line = f"{self.index:>8}  {time_of(header.t)}  {body.get('type')!s:<18}  {reason!s:<22}  {assets}{simulated}"
+        line = f"{self.index:>8}  {time_of(header.t)}  {body.get('type')!s:<22}  {reason!s:<22}  {assets}{simulated}"
         return printable(line)
 
     def summary(self) -> dict[str, object]:

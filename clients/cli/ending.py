@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,7 +19,6 @@ from clients.errors import ClientError
 __all__ = ["ended", "let_go", "stoppable"]
 
 _UNAVAILABLE = 5
-_NO_READER = 128 + signal.SIGPIPE
 
 
 class _Terminated(KeyboardInterrupt):
@@ -34,7 +34,7 @@ def ended(command: Callable[[], int]) -> int:
     except ClientError as error:
         return _fail(str(error), error.code)
     except BrokenPipeError:
-        return _NO_READER
+        return _UNAVAILABLE  # whoever stopped reading has not seen how it went
     except OSError as error:
         return _fail(f"{error.filename or 'what it prints cannot be written'}: {error.strerror}", _UNAVAILABLE)
     except KeyboardInterrupt as error:
@@ -45,7 +45,13 @@ def ended(command: Callable[[], int]) -> int:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """SIGTERM within the block is as Ctrl-C: half of a file is removed before the command ends."""
+    """SIGTERM within the block is as Ctrl-C: half of a file is removed before the command ends.
+
+    Signals are the main thread's; in another the block is as ever.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield

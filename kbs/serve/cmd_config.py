@@ -42,6 +42,7 @@ def register(subparsers: Any) -> None:
         "explain", help="what can be configured", description=_TEXT, epilog=_EPILOG, formatter_class=raw
     )
     parser.add_argument("what", nargs="?", default="", metavar="SECTION[.KEY]", help="everything if not given")
+    parser.add_argument("--json", action="store_true", help="print one JSON array, an object for each key")
     parser.set_defaults(run=_explain)
 
 
@@ -76,11 +77,15 @@ def _show(args: argparse.Namespace, doors: Doors) -> int:
 
 def _explain(args: argparse.Namespace, doors: Doors) -> int:
     from kbs.serve.commands import Usage  # noqa: PLC0415
-    from kbs.serve.config.reference import explain  # noqa: PLC0415
+    from kbs.serve.config.reference import described, explain, nearest  # noqa: PLC0415
     from kbs.serve.config.sections import SECTIONS  # noqa: PLC0415
 
     text = explain(args.what)
     if text is None:
-        raise Usage(f"there is no {args.what}; the sections are {', '.join(SECTIONS)}")
-    doors.say(text)
+        near = nearest(args.what)
+        raise Usage(
+            f"there is no {args.what}; "
+            + (f"the nearest is {near}" if near else f"the sections are {', '.join(SECTIONS)}")
+        )
+    doors.say(json.dumps(described(args.what)) if args.json else text)
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,8 @@ def register(subparsers: Any) -> None:
     )
     web.add_argument("--directory", type=Path, required=True, metavar="DIR", help="the site: log/ is in it")
     web.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
-    web.add_argument("--port", type=int, default=8080, help="the port (default: 8080; 0 takes any)")
+    web.add_argument("--port", type=_port, default=8080, help="the port (default: 8080; 0 takes any)")
+    web.add_argument("--json", action="store_true", help="print one JSON object when it serves")
     web.add_argument("--life-fd", type=int, help=argparse.SUPPRESS)
     web.add_argument("--status-fd", type=int, help=argparse.SUPPRESS)
     web.set_defaults(run=_web)
@@ -42,6 +45,12 @@ def _web(args: argparse.Namespace, doors: Doors) -> int:
 
     asyncio.run(_serve(site_of(args.directory), args, doors))
     return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 16:
+        raise argparse.ArgumentTypeError("0 to 65535")
+    return int(text)
 
 
 async def _serve(site: Site, args: argparse.Namespace, doors: Doors) -> None:
@@ -59,13 +68,18 @@ async def _serve(site: Site, args: argparse.Namespace, doors: Doors) -> None:
     add_status(app, site.run, site.log, doors.clock)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, args.host, args.port).start()
+    try:
+        await web.TCPSite(runner, args.host, args.port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise OSError(error.errno, os.strerror(error.errno or 0), f"{args.host}:{args.port}") from error
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     bound = runner.addresses[0]
     if args.life_fd is None:
-        doors.say(f"serving {site.log} on http://{bound[0]}:{bound[1]}")
+        url = f"http://{bound[0]}:{bound[1]}"
+        doors.say(json.dumps({"log": str(site.log), "url": url}) if args.json else f"serving {site.log} on {url}")
     else:
         watch_life(args.life_fd, stop.set)
         announce(args.status_fd, {"host": bound[0], "port": bound[1]})

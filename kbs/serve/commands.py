@@ -1,6 +1,7 @@
 """The `sealgate-broker` command: arguments, doors, exit codes. What a command needs is imported when it runs.
 
-Exit codes are part of the API: 0 ok, 2 usage, 5 unavailable, 10 the log is not what it was (frozen).
+Exit codes are part of the API: 0 ok, 2 usage, 5 unavailable, 10 the log is not what it was (frozen),
+130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _TEXT = """Sealgate's key broker: it releases keys to machines that prove themse
 
 A new one: custody keygen, init, serve. Something is wrong: doctor. Kept well: backup, backup verify, custody drill."""
 _EPILOG = """exit codes:
-  0 ok   2 usage   5 unavailable   10 the log is not what it was (frozen)
+  0 ok   2 usage   5 unavailable   10 the log is not what it was (frozen)   130 ended by Ctrl-C
 
 The store is reachable by the broker's own account alone, so these commands run where the broker runs.
 People and workloads use `sealgate`."""
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str], doors: Doors) -> int:
     except BrokenPipeError:
         return UNAVAILABLE  # whoever stopped reading has not seen how it went
     except OSError as error:
-        return _fail(f"{error.filename or 'a file'}: {error.strerror}", UNAVAILABLE)
+        return _fail(f"{error.filename or 'what it prints cannot be written'}: {error.strerror}", UNAVAILABLE)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
 

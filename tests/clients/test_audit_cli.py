@@ -284,7 +284,7 @@ def test_list_and_show(site: Site) -> None:
     lines = out.splitlines()
     assert (code, len(lines)) == (0, SIZE)
     assert lines[0].split() == ["0", "2026-09-21T14:13:57.000Z", "log.genesis", "-", "-", "(simulated)"]
-    assert "release.refused     MEASUREMENT_UNKNOWN     tenants/acme/assets/model-" in lines[7 * 4]
+    assert "release.refused         MEASUREMENT_UNKNOWN     tenants/acme/assets/model-" in lines[7 * 4]
     _, out, _ = site.run("list", site.directory, "--json")
     objects = [json.loads(line) for line in out.splitlines()]
     assert [each["index"] for each in objects] == list(range(SIZE))

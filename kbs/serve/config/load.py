@@ -42,9 +42,12 @@ class _Problem:
 
 
 def load(path: Path) -> Loaded:
-    """Reads the file, once. Raises ConfigInvalid; OSError if it cannot be read."""
-    with path.open("rb") as file:
-        raw = file.read(_MAX_BYTES + 1)
+    """Reads the file, once. Raises ConfigInvalid."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigInvalid(f"{path}: it cannot be read: {error.strerror}") from error
     return Loaded(config=parse(raw, path), path=path, raw=raw)
 
 

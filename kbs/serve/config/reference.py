@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 from kbs.serve.config.option import SecretRef, option_of
 from kbs.serve.config.sections import SECTIONS, Config
 
-__all__ = ["effective", "explain", "render"]
+__all__ = ["described", "effective", "explain", "nearest", "render"]
 
 _HEAD = """# Configuration
 
@@ -43,6 +44,23 @@ def explain(what: str) -> str | None:
     if not names or (key and key not in {each.name for each in fields(SECTIONS[section])}):
         return None
     return "\n\n".join("\n".join(_lines(name, key)) for name in names)
+
+
+def described(what: str) -> list[dict[str, str]]:
+    """The same for programs: section, key, default and meaning of each key; empty if there is no such."""
+    section, _, key = what.partition(".")
+    return [
+        {"section": name, "key": each.name, "default": _default(each), "meaning": option_of(each).text}
+        for name, kind in SECTIONS.items()
+        for each in fields(kind)
+        if section in {"", name} and key in {"", each.name}
+    ]
+
+
+def nearest(what: str) -> str:
+    """The section, or the SECTION.KEY, that is spelled most like this; empty if none is."""
+    known = [*SECTIONS, *(f"{each['section']}.{each['key']}" for each in described(""))]
+    return next(iter(difflib.get_close_matches(what, known, n=1)), "")
 
 
 def effective(config: Config) -> dict[str, dict[str, object]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,3 +25,15 @@ def test_the_environment_says_where_credentials_are_and_nothing_else() -> None:
     text = (ROOT / "kbs/__main__.py").read_text()
     assert text.count("environ") == 1
     assert 'os.environ.get("CREDENTIALS_DIRECTORY")' in text
+
+
+def test_grpc_is_told_nothing_by_the_environment_either() -> None:
+    """It reads variables by itself, and one of them has it print messages; the workers go the same way."""
+    command = (
+        "import kbs.serve.commands, os, kbs.__main__ as edge\n"
+        "kbs.serve.commands.main = lambda *_: os.system('echo $GRPC_VERBOSITY $GRPC_TRACE') and 0\n"
+        "edge.run()"
+    )
+    given = {"GRPC_VERBOSITY": "DEBUG", "GRPC_TRACE": "all", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, env=given, capture_output=True, check=True)
+    assert done.stdout == b"ERROR\n"

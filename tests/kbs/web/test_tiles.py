@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from attest.tlog.checkpoint import open_checkpoint
 from attest.tlog.merkle import root_of
 from attest.tlog.tiles import decode_tile
+from kbs.serve.commands import Doors, main
 from kbs.web.tiles import make_app
 from tests.makers.log import make_log
 
@@ -96,3 +98,15 @@ def test_the_command_serves_until_it_is_told_to_stop(log: Path) -> None:
             assert answer.status == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
+
+
+def test_a_port_that_is_taken_or_none_is_a_sentence(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    doors = Doors(clock=lambda: 0, say=print)
+    web = ["web", "--directory", str(log.parent), "--port"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main([*web, str(port)], doors) == 5
+    assert capsys.readouterr().err == f"sealgate-broker: 127.0.0.1:{port}: Address already in use\n"
+    for none in ("65536", "-1", "http"):
+        assert main([*web, none], doors) == 2
+        assert "0 to 65535" in capsys.readouterr().err
