@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from tests.makers.site import SimulatedSite, make_site
+from tests.vectors import not_run
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # slow is no finding
+settings.load_profile("busy")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how many cases went without their captured evidence: a suite that is green without it proves less."""
+    reports = [each.longrepr for each in terminalreporter.stats.get("skipped", ())]
+    reasons = [each[2] for each in reports if isinstance(each, tuple)]
+    cases = not_run(reasons)
+    if cases:
+        terminalreporter.write_line(f"{cases} cases not run: they need the vectors (CONTRIBUTING.md says where)")
 
 
 @pytest_asyncio.fixture

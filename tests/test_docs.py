@@ -14,7 +14,7 @@ from clients.cli.main import Doors, main
 from deploy.demo.breaks import BREAKS
 from kbs.rpc.errors_doc import render
 from tests.measure.__main__ import TOPICS
-from tests.vectors import VECTORS, needs_vectors
+from tests.vectors import VECTORS, absent, needs_vectors, not_run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -101,3 +101,8 @@ def _numbers(row: str) -> list[int]:
         first, _, last = part.partition(" to ")
         found += range(int(first), int(last or first) + 1)
     return found
+
+
+def test_cases_that_were_not_run_are_counted() -> None:
+    reasons = [f"Skipped: {absent(3)}", f"Skipped: {absent(40)}", "Skipped: SEALGATE_AGE names no age"]
+    assert not_run(reasons) == 43

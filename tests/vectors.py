@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-__all__ = ["VECTORS", "absent", "manifest", "needs_vectors", "vectors"]
+__all__ = ["VECTORS", "absent", "manifest", "needs_vectors", "not_run", "vectors"]
+
+_CASES = re.compile(r"no vectors .*: (\d+) cases not run$")
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "vectors"
 
@@ -47,6 +51,11 @@ def manifest() -> dict[str, dict[str, Any]]:
 def absent(cases: int) -> str:
     """The reason given by a test that skips because the vectors are not here."""
     return f"no vectors (SEALGATE_VECTORS is unset and {_BESIDE} does not exist): {cases} cases not run"
+
+
+def not_run(reasons: Iterable[str]) -> int:
+    """How many cases these reasons for skipping leave out."""
+    return sum(int(found[1]) for found in map(_CASES.search, reasons) if found)
 
 
 def needs_vectors(cases: int) -> pytest.MarkDecorator:
