@@ -53,6 +53,7 @@ _COMMANDS = {
     "completion": ("clients.cli.completion", "write completion for bash, zsh or fish"),
 }
 _REMEDY = "Make one: python3 -m venv DIR, then DIR/bin/pip install sealgate; in a clone: make .venv/run.stamp"
+_EXTRAS = {"yaml": "operator", "lxml": "server", "cedarpy": "server", "fsspec": "data", "pynvml": "gpu"}
 _EPILOG = """examples:
   sealgate COMMAND --help
   sealgate completion bash > ~/.local/share/bash-completion/completions/sealgate
@@ -127,7 +128,9 @@ def run() -> None:
         sys.exit(code)
     except ModuleNotFoundError as error:
         name = (error.name or "of some name").partition(".")[0]
-        print(f"sealgate: the package {name} is not installed in {sys.prefix}. {_REMEDY}", file=sys.stderr)
+        extra = _EXTRAS.get(name)
+        remedy = f"It comes with {sys.prefix}/bin/pip install 'sealgate[{extra}]'" if extra else _REMEDY
+        print(f"sealgate: the package {name} is not installed in {sys.prefix}. {remedy}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -143,6 +143,27 @@ run()
 """
 
 
+def test_a_missing_extra_is_named(tmp_path: Path) -> None:
+    (tmp_path / "assets.yaml").write_text("name: tenants/t")
+    words = [
+        "plan",
+        "-f",
+        str(tmp_path / "assets.yaml"),
+        "--trust",
+        "t",
+        "--broker",
+        "b:1",
+        "--key",
+        "k",
+        "--cert",
+        "c",
+    ]
+    program = f"import sys; sys.modules['yaml'] = None; sys.argv = ['sealgate', *{words}]"
+    done = python(f"{program}; from clients.cli.main import run; run()")
+    assert done.returncode == 2
+    assert f"It comes with {sys.prefix}/bin/pip install 'sealgate[operator]'" in done.stderr
+
+
 def test_a_missing_package_is_a_sentence(tmp_path: Path) -> None:
     trust = tmp_path / "trust.json"
     key = "a.example/audit/1+0be9ccb6+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx"
