@@ -157,8 +157,9 @@ def open_note(raw: bytes, keys: Sequence[VerifierKey], *, now: int | None = None
         if (earlier.timestamp or 0) < (each.timestamp or 0):
             verified[place] = each
     if not verified:
-        names = ", ".join(sorted({line.name for line in note.signatures}))
-        expected = ", ".join(key.name for key in keys) or "a known key"
+        # With its id: another key of the same name is what a reader is to see.
+        names = ", ".join(sorted({f"{line.name}+{line.key_id.hex()}" for line in note.signatures}))
+        expected = ", ".join(f"{key.name}+{key.key_id.hex()}" for key in keys) or "a known key"
         raise NotLogged("NOTE_UNSIGNED", "signatures", expected=f"a signature by {expected}", got=f"by {names}")
     return Opened(text=note.text, signatures=tuple(verified.values()))
 
