@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from clients.cli.output import check_output, write_over
 from clients.cli.people import add_arguments, people_channel
-from clients.errors import Usage
 from kbs.model.words import counted
 
 if TYPE_CHECKING:
