@@ -11,7 +11,6 @@ import grpc
 from google.protobuf.message import Message
 
 from clients.errors import ClientError, Denied, Locked, Unavailable, Usage
-from clients.no_answer import no_answer
 
 __all__ = ["Channel", "Identity", "connect"]
 
@@ -58,6 +57,8 @@ class Channel:
         code = error.code()
         details, retry_after = _told(error)
         if code in _AGAIN and not details:  # no broker of ours said this: there was no answer, or none came through
+            from clients.no_answer import no_answer  # noqa: PLC0415  # a boot that is answered has no use for it
+
             why = no_answer(self._address, error.details() or code.name, identified=self._identified)
             return Unavailable(f"{code.name}: {why}", retry_after=0.0, lost=True)
         reason = details.get("reason", code.name)

@@ -18,7 +18,7 @@ from clients.cli.result import add_result, check_result, keep_result
 from clients.cli.tee import add_tee, tee_of
 from clients.cli.waiting import add_wait, say_waiting
 from clients.errors import Usage, unwritten
-from kbs.model.names import PURPOSE, AssetName, InvalidName
+from kbs.model.name_forms import ASSET, ASSET_SAYS, PURPOSE
 
 if TYPE_CHECKING:
     from clients.cli.main import Doors
@@ -202,10 +202,9 @@ def _purpose(text: str) -> str:
 
 
 def _asset(text: str) -> str:
-    try:
-        return str(AssetName.parse(text))
-    except InvalidName as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    if ASSET.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"expected {ASSET_SAYS}, got {text[:80]!r}")
+    return text
 
 
 def _owner(text: str | None, mode: str) -> Owner:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from kbs.model.name_forms import ASSET as _ASSET
+from kbs.model.name_forms import ASSET_SAYS, ID, PURPOSE
+
 __all__ = ["PURPOSE", "TENANT", "AssetName", "InvalidName", "Place", "place_of", "tenant_of"]
 
-_ID = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_ASSET = re.compile(rf"tenants/({_ID})/assets/({_ID})", re.ASCII)
-_RESOURCE = re.compile(rf"tenants/({_ID})(?:/[a-zA-Z]+/{_ID})+", re.ASCII)
-TENANT = re.compile(rf"tenants/{_ID}", re.ASCII)
-PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+_RESOURCE = re.compile(rf"tenants/({ID})(?:/[a-zA-Z]+/{ID})+", re.ASCII)
+TENANT = re.compile(rf"tenants/{ID}", re.ASCII)
 
 
 class InvalidName(ValueError):
@@ -34,7 +34,7 @@ class AssetName:
         """Reads `tenants/{tenant}/assets/{asset}`; raises InvalidName."""
         match = _ASSET.fullmatch(text)
         if match is None:
-            raise InvalidName("tenants/TENANT/assets/ASSET in lower-case letters, digits and '-'", text)
+            raise InvalidName(ASSET_SAYS, text)
         return cls(match[1], match[2])
 
     def __str__(self) -> str:
