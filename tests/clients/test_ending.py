@@ -21,6 +21,12 @@ from clients.workload.age_recipient import KeyPair
 
 ROOT = Path(__file__).resolve().parents[2]
 SEALGATE = [sys.executable, "-c", "from clients.cli.main import run; run()"]
+# A shell without job control starts what it puts into the background with SIGINT ignored, and so would the tests' own.
+AT_A_TERMINAL = [
+    sys.executable,
+    "-c",
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from clients.cli.main import run; run()",
+]
 ASSET = "tenants/acme/assets/llm"
 
 
@@ -83,13 +89,16 @@ def test_sealing_that_is_stopped_leaves_no_half(tmp_path: Path, number: signal.S
         file.truncate(40 << 30)  # sparse: hours of sealing, no byte of disk
     out = tmp_path / "out"
     words = ["seal", "--asset", ASSET, "--recipient", str(tmp_path / "to.pub"), "--out", str(out), str(big)]
-    words = [*SEALGATE, *words, "--state", str(tmp_path / "state")]
+    words = [*AT_A_TERMINAL, *words, "--state", str(tmp_path / "state")]
     with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE) as process:
-        while not (out / ".big.half").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=20)
+        try:
+            while not (out / ".big.half").exists():
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, said) == (code, b"sealgate: interrupted\n")
     assert list(out.iterdir()) == []
 
