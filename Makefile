@@ -34,7 +34,7 @@ bench: $(VENV)/dev.stamp ## speed as ratios: a release, SNP verification
 soak: $(VENV)/dev.stamp ## kill -9 at every point of a release, under load: make soak ROUNDS=20
 	@$(BIN)/python -m tests.soak.crash $(or $(ROUNDS),20)
 
-fuzz: $(VENV)/fuzz.stamp ## coverage-guided fuzzing: make fuzz SECONDS=300
+fuzz: $(VENV)/fuzz.stamp ## fresh examples for the properties, then coverage-guided fuzzing: make fuzz SECONDS=300
 	@$(BIN)/python -m tests.fuzz $(or $(SECONDS),300)
 
 measure: $(VENV)/dev.stamp ## measures in a table: make measure TOPIC=product|log|snp|tdx|gpu|collateral|skeleton (LONG=1: full counts)

@@ -41,7 +41,7 @@ def _calculator(_long: bool) -> Result:
 
 
 def _properties(_long: bool) -> Result:
-    return run_tests("tests/attest", "-k", "hypothesis or given or any_bytes or property or random")
+    return run_tests("tests/attest", "-m", "hypothesis", "--hypothesis-profile=fresh")
 
 
 def _forgeries(long: bool) -> Result:
