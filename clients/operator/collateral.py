@@ -110,7 +110,10 @@ def forecast_document(answer: PreflightCollateralResponse) -> dict[str, object]:
         "platforms": answer.platforms,
         "refused": answer.refused,
         "refusals": [_refusal_document(refusal) for refusal in answer.refusals],
-        "endings": [{"name": e.name, "good_until": e.good_until.ToJsonString()} for e in answer.endings],
+        "endings": [
+            {"name": e.name, "good_until": e.good_until.ToJsonString(), "overdue": e.overdue} for e in answer.endings
+        ],
+        "short_lived": answer.short_lived,
         "graces": [
             {**{f: getattr(g, f) for f in ("product", "asset", "path", "leave", "count")}, "nodes": list(g.nodes)}
             for g in answer.graces
@@ -151,7 +154,13 @@ def forecast_text(answer: PreflightCollateralResponse) -> str:
         lines += [f"  {m.count} of {m.product}: {m.check} at {m.path}, {m.expected}" for m in answer.missing]
     if answer.endings:
         lines.append(f"Ends by then, and has to be renewed or imported ({len(answer.endings)}):")
-        lines += [f"  {e.name}  at {e.good_until.ToJsonString()}" for e in answer.endings]
+        lines += [
+            f"  {e.name}  at {e.good_until.ToJsonString()}{', and is overdue' * e.overdue}" for e in answer.endings
+        ]
+    if answer.short_lived:
+        lines.append(
+            f"{counted(answer.short_lived, 'more piece')} made for less time than that; renewed or imported before."
+        )
     return "\n".join(lines)
 
 

@@ -20,8 +20,8 @@ class Cache(Protocol):
     def names(self, prefix: str = "") -> list[str]:
         """The names that begin with `prefix`, sorted."""
 
-    def ends(self) -> list[tuple[str, int]]:
-        """Every name with the end of its piece's validity (ms), without the pieces."""
+    def ends(self) -> list[tuple[str, int, int]]:
+        """Every name with when its piece was fetched and the end of its validity (ms), without the pieces."""
 
     def put(self, pieces: Sequence[Piece]) -> None:
         """Keeps each, in place of an older one of its name, or says in the process's log why it could not. Blocks."""

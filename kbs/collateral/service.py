@@ -19,6 +19,7 @@ from attest.gpu.prove import ProvenDevice
 from attest.verify import Kept
 from kbs.collateral.errors import CollateralError
 from kbs.collateral.library import Library
+from kbs.collateral.lifetimes import Lifetimes
 from kbs.collateral.memory import Memory
 from kbs.collateral.pcs_orders import EARLY
 from kbs.collateral.port import Cache, Chance, Clock
@@ -26,7 +27,7 @@ from kbs.collateral.publisher import DeviceVendor, Publisher, Vendor
 from kbs.collateral.renewal import Renewal
 from kbs.collateral.shelf import Shelf
 from kbs.collateral.usage import Usage
-from kbs.model.collateral import Foretold, Gathered, Piece, Used
+from kbs.model.collateral import Foretold, Gathered, Lifetime, Piece, Used
 from kbs.model.pieces import collateral_of
 from kbs.model.refusal import Unavailable
 
@@ -61,6 +62,7 @@ class CollateralService:
         self._renewal = Renewal(library, cache, self._publishers, usage)
         self._chance = chance
         self._memory = Memory()
+        self._lifetimes = Lifetimes(cache)
 
     def ready(self) -> Used:
         """What lay ready when the broker started, as a document with its pieces."""
@@ -151,9 +153,9 @@ class CollateralService:
         """Moves whenever a piece is not what it was."""
         return self._library.generation
 
-    def ends(self) -> list[tuple[str, int]]:
-        """Every cached piece that something is judged by, by name, with the end of its validity (ms)."""
-        return [(name, until) for name, until in self._cache.ends() if not name.startswith(EARLY)]
+    def ends(self) -> list[Lifetime]:
+        """Every cached piece that something is judged by, by name, with its end and what it is made for."""
+        return self._lifetimes.every(without=EARLY)
 
     def pieces(self, now: int) -> list[Piece]:
         """Every piece of the cache that is valid at `now`, by name."""

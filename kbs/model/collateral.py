@@ -12,7 +12,7 @@ from attest.evidence import Collateral, TdxCollateral
 from attest.tlog.entry import canonical, parse_canonical
 from attest.verify import Kept
 
-__all__ = ["Coming", "Foretold", "Gathered", "Piece", "Used", "describe", "read_described"]
+__all__ = ["Coming", "Foretold", "Gathered", "Lifetime", "Piece", "Used", "describe", "read_described"]
 
 _MAX_DOCUMENT = 1 << 20
 _VERSION = "sealgate.collateral/1"
@@ -36,6 +36,32 @@ class Piece:
     def digest(self) -> bytes:
         """SHA-256 of the data."""
         return hashlib.sha256(self.data).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetime:
+    """From when until when a piece is used, and how long its vendor makes such pieces for. Times and spans are ms.
+
+    A piece is renewed by three quarters of the time that it lasted for when it was fetched.
+    """
+
+    name: str
+    fetched_at: int
+    good_until: int
+    made_for: int
+
+    def worth_a_notice(self, now: int, at: int) -> bool:
+        """Whether it matters at `now` that the piece ends before `at`.
+
+        A response that is made for a day ends within every month, and says nothing by that. It matters if it was made
+        for longer than one looks ahead, or if its renewal, or import, is overdue.
+        """
+        overdue = now < self.good_until and self.overdue(now)
+        return self.good_until <= at and (self.made_for > at - now or overdue)
+
+    def overdue(self, now: int) -> bool:
+        """Whether it should have been renewed by now."""
+        return now >= self.fetched_at + (self.good_until - self.fetched_at) * 4 // 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from attest.devices import prove_devices
 from attest.errors import AttestError
 from attest.gpu.prove import ProvenDevice
 from kbs.model.asset import Snapshot
-from kbs.model.collateral import Coming, Gathered
+from kbs.model.collateral import Coming, Gathered, Lifetime
+from kbs.model.words import counted
 from kbs.release.fleet import Fleet
 from kbs.release.port import Broker
 from kbs.release.preflight import Forecast, Outlook, Refusal, Seen, forecast, outlook_of
@@ -29,7 +30,7 @@ _LOOK_S: Final = 60.0
 
 async def foresee(
     broker: Broker,
-    ends: Sequence[tuple[str, int]],
+    ends: Sequence[Lifetime],
     fleet: Fleet,
     *,
     at: int,
@@ -37,7 +38,7 @@ async def foresee(
 ) -> Forecast:
     """Who will be refused at `at` (ms), of `tenants` or of all, with the collateral that is at hand.
 
-    `ends` are the names of that collateral with the ends of their validity.
+    `ends` is what there is of that collateral, with its ends.
     """
     await fleet.follow()
     now, snapshot = broker.clock(), broker.catalogue.current()
@@ -52,7 +53,7 @@ async def foresee(
             changed = _outlook(seen, foretold.gathered, broker, snapshot, now, at)
             later.append((seen, foretold.coming, tuple(r for r in changed.refusals if r not in outlook.refusals)))
         await asyncio.sleep(0)
-    return forecast(found, ends, at=at, later=later)
+    return forecast(found, ends, now=now, at=at, later=later)
 
 
 def _outlook(seen: Seen, gathered: Gathered, broker: Broker, snapshot: Snapshot, now: int, at: int) -> Outlook:
@@ -80,8 +81,8 @@ class Kept(Protocol):
     def generation(self) -> int:
         """Moves whenever a piece is not what it was."""
 
-    def ends(self) -> list[tuple[str, int]]:
-        """Every name with the end of its validity (ms)."""
+    def ends(self) -> list[Lifetime]:
+        """Every piece, with its end."""
 
 
 async def watch(
@@ -94,12 +95,15 @@ async def watch(
 ) -> None:
     """Foresees 30, 7 and 1 days, daily and after every change of collateral, for ever; to be cancelled at the end.
 
+    It looks again as soon as a piece's renewal is overdue, too: what lives for a day would end before the next look.
     `tell` gets the days and the forecast: for a metric. Who will be refused is also said in the process's log.
     """
-    known, due = -1, 0
+    known, due, late = -1, 0, frozenset[str]()
     while True:
         now = broker.clock()
-        if kept.generation != known or now >= due:
+        overdue = frozenset(piece.name for piece in kept.ends() if now < piece.good_until and piece.overdue(now))
+        news, late = overdue - late, overdue
+        if kept.generation != known or now >= due or news:
             known, due = kept.generation, now + DAY_MS
             try:
                 for days in NOTICE_DAYS:
@@ -112,12 +116,13 @@ async def watch(
 
 
 def _say(days: int, found: Forecast) -> None:
+    ahead, known = counted(days, "day"), counted(found.platforms, "platform")
     for refusal, nodes in found.refusals:
         _log.warning(
-            "in %d days %d of %d platforms will be refused: %s %s %s: expected %s, got %s",
-            days,
+            "in %s %d of %s will be refused: %s %s %s: expected %s, got %s",
+            ahead,
             len(nodes),
-            found.platforms,
+            known,
             refusal.product,
             refusal.asset,
             refusal.check,
@@ -125,17 +130,19 @@ def _say(days: int, found: Forecast) -> None:
             refusal.got,
         )
     for leave, nodes in found.leaves:
-        _log.info("in %d days %d of %d platforms pass %s", days, len(nodes), found.platforms, leave.leave)
+        _log.info("in %s %d of %s pass %s", ahead, len(nodes), known, leave.leave)
     for missing, nodes in found.missing:
-        _log.warning("%d platforms cannot be judged until it is fetched or imported: %s", len(nodes), missing.expected)
+        who = counted(len(nodes), "platform")
+        _log.warning("%s cannot be judged until it is fetched or imported: %s", who, missing.expected)
     for change in found.changes if days == NOTICE_DAYS[0] else ():
         _log.log(
             logging.WARNING if change.refused else logging.INFO,
-            "when tcbEvaluationDataNumber %d is the standard, %d of %d platforms of %s will be refused",
+            "when tcbEvaluationDataNumber %d is the standard, %d of %s of %s will be refused",
             change.coming.evaluation,
             change.refused,
-            change.platforms,
+            counted(change.platforms, "platform"),
             change.coming.family,
         )
     for ending in found.endings:
-        _log.warning("in %d days %s will have ended; it must be renewed or imported before", days, ending.name)
+        why = "its renewal is overdue" if ending.overdue else "it must be renewed or imported before"
+        _log.warning("in %s %s will have ended; %s", ahead, ending.name, why)

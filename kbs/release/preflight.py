@@ -21,7 +21,7 @@ from attest.grace import CHECK as GRACE
 from attest.profile import Claims, bound_init_data
 from attest.verify import inspect_without_binding
 from kbs.model.asset import Snapshot
-from kbs.model.collateral import Coming, Gathered
+from kbs.model.collateral import Coming, Gathered, Lifetime
 from kbs.release.appraisal import appraise_all
 
 __all__ = ["Change", "Ending", "Forecast", "Leave", "Outlook", "Refusal", "Seen", "forecast", "outlook_of"]
@@ -60,10 +60,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """A piece of collateral that ends before the date, and must be renewed by then."""
+    """A piece of collateral that ends before the date and must be renewed by then; `overdue` if it should have been."""
 
     name: str
     good_until: int
+    overdue: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -104,13 +105,14 @@ class Forecast:
     """Who is refused at `at` (ms): nodes by reason, the most first.
 
     `leaves` are exceptions by which others pass; `missing` is what platforms cannot be judged without, to be fetched or
-    imported; `changes` are what vendors have announced.
+    imported; `changes` are what vendors have announced. `short_lived` pieces end as well, and are made anew before.
     """
 
     at: int
     platforms: int
     refusals: tuple[tuple[Refusal, tuple[str, ...]], ...]
     endings: tuple[Ending, ...]
+    short_lived: int = 0
     leaves: tuple[tuple[Leave, tuple[str, ...]], ...] = ()
     missing: tuple[tuple[Refusal, tuple[str, ...]], ...] = ()
     changes: tuple[Change, ...] = ()
@@ -165,37 +167,44 @@ def outlook_of(
     claims = _as_of(replace(with_devices(inspected.claims, devices), init_data=init_data), _utc(at))
     appraised = appraise_all(seen.assets, claims, snapshot, at).items()
     findings = [(asset, finding) for asset, appraisal in appraised for finding in appraisal.findings]
+    refusals = tuple(
+        _refusal(seen, asset, finding.check, finding.path, finding.expected, finding.got)
+        for asset, finding in findings
+        if finding.outcome is Outcome.FAILED and (finding.check != "COLLATERAL_TOO_OLD" or at <= now)  # renewed by then
+    )
+    if refusals:  # one asset refused is the request refused: no exception lets this platform pass
+        return Outlook(refusals=refusals)
     return Outlook(
-        refusals=tuple(
-            _refusal(seen, asset, finding.check, finding.path, finding.expected, finding.got)
-            for asset, finding in findings
-            if finding.outcome is Outcome.FAILED
-            and (finding.check != "COLLATERAL_TOO_OLD" or at <= now)  # renewed by then
-        ),
         leaves=tuple(
             Leave(product=seen.product, asset=asset, path=finding.path, leave=finding.expected)
             for asset, finding in findings
             if finding.check == GRACE
-        ),
+        )
     )
 
 
 def forecast(
     found: Sequence[tuple[Seen, Outlook]],
-    ends: Sequence[tuple[str, int]],
+    ends: Sequence[Lifetime],
     *,
+    now: int,
     at: int,
     later: Sequence[tuple[Seen, Coming, tuple[Refusal, ...]]] = (),
 ) -> Forecast:
-    """What was found for each platform, by reason; `ends` are names of collateral with the ends of their validity.
+    """What was found for each platform, by reason; `ends` is what there is of collateral, with its ends.
 
     `later` is for whom what is announced, and for what it will refuse them besides.
     """
+    ending = [piece for piece in ends if piece.good_until <= at]
+    told = [piece for piece in ending if piece.worth_a_notice(now, at)]
     return Forecast(
         at=at,
         platforms=len({seen.node for seen, _ in found}),
         refusals=_by_reason((seen, each) for seen, outlook in found for each in outlook.refusals),
-        endings=tuple(Ending(name=name, good_until=until) for name, until in ends if until <= at),
+        endings=tuple(
+            Ending(name=piece.name, good_until=piece.good_until, overdue=piece.overdue(now)) for piece in told
+        ),
+        short_lived=len(ending) - len(told),
         leaves=_by_reason((seen, each) for seen, outlook in found for each in outlook.leaves),
         missing=_by_reason((seen, each) for seen, outlook in found for each in outlook.missing),
         changes=tuple(

@@ -29,7 +29,7 @@ from attest.tlog.entry import canonical
 from kbs.log.calls import query
 from kbs.model.asset import Principal
 from kbs.model.bundle import bundle_text, contents_of, join_bundle
-from kbs.model.collateral import Piece
+from kbs.model.collateral import Lifetime, Piece
 from kbs.model.names import Place
 from kbs.model.refusal import Refused
 from kbs.model.unit import Unit, Verdict
@@ -54,8 +54,8 @@ class CollateralKeeper(Protocol):
     def pieces(self, now: int) -> list[Piece]:
         """Every piece that is cached and valid."""
 
-    def ends(self) -> list[tuple[str, int]]:
-        """Every name that is cached, with the end of its validity (ms)."""
+    def ends(self) -> list[Lifetime]:
+        """Every piece that is cached, with its end."""
 
     async def take(self, pieces: list[Piece], now: int) -> list[tuple[str, str]]:
         """Keeps what verifies; (name, outcome)."""
@@ -127,7 +127,7 @@ async def _log(broker: Broker, allowed: Allowed, method: str, request: Message) 
 
 
 def _forecast(found: Forecast) -> PreflightCollateralResponse:
-    endings = [ForecastEnding(name=e.name, good_until=_time(e.good_until)) for e in found.endings]
+    endings = [ForecastEnding(name=e.name, good_until=_time(e.good_until), overdue=e.overdue) for e in found.endings]
     graces = [
         ForecastGrace(
             product=leave.product,
@@ -159,6 +159,7 @@ def _forecast(found: Forecast) -> PreflightCollateralResponse:
         graces=graces,
         changes=changes,
         missing=_refusals(found.missing),
+        short_lived=found.short_lived,
     )
 
 

@@ -45,7 +45,7 @@ _NAMES = _sql(
     .where(item.c.name >= bindparam("first"), item.c.name < bindparam("beyond"))
     .order_by(item.c.name)
 )
-_ENDS = _sql(select(item.c.name, item.c.good_until).order_by(item.c.name))
+_ENDS = _sql(select(item.c.name, item.c.fetched_at, item.c.good_until).order_by(item.c.name))
 _NOTE = Insert(use, "OR REPLACE")
 _USES = _sql(select(use.c.name, use.c.used_at))
 _DROP = _sql(delete(item).where(item.c.name == bindparam("name")))
@@ -80,8 +80,8 @@ class CollateralCache:
             _log.error("the collateral cache cannot be read: %s", error)
             return []
 
-    def ends(self) -> list[tuple[str, int]]:
-        """Every name with the end of its piece's validity (ms), without the pieces."""
+    def ends(self) -> list[tuple[str, int, int]]:
+        """Every name with when its piece was fetched and the end of its validity (ms), without the pieces."""
         try:
             return self._reader.execute(_ENDS).fetchall()
         except sqlite3.Error as error:

@@ -102,7 +102,8 @@ def _forget(site: SimulatedSite) -> None:
 
 async def test_a_look_ahead(site: SimulatedSite, capsys: pytest.CaptureFixture[str]) -> None:
     kds = FakeKds(site.vendor, site.chip)
-    kds.crl = site.vendor.crl(next_update=site.vendor.now + dt.timedelta(days=20))
+    day = dt.timedelta(days=1)
+    kds.crl = site.vendor.crl(this_update=site.vendor.now - 100 * day, next_update=site.vendor.now + 20 * day)
     async with VendorServer(kds) as server, _serving(site, Section(kds=server.base)) as (running, listeners):
         await _bare(running, site)
         assert await _sealgate(site, listeners, "preflight", "--days", "7", "--json") == 0

@@ -248,10 +248,13 @@ class PreflightCollateralResponse(_message.Message):
     GRACES_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    SHORT_LIVED_FIELD_NUMBER: _builtins.int
     platforms: _builtins.int
     """How many platforms the log has seen in the caller's tenants."""
     refused: _builtins.int
     """How many of them will be refused something."""
+    short_lived: _builtins.int
+    """How many more pieces end by then that are made for less than that, and are renewed or imported before."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """The date."""
@@ -262,7 +265,7 @@ class PreflightCollateralResponse(_message.Message):
 
     @_builtins.property
     def endings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastEnding]:
-        """Collateral that ends before the date and has to be renewed."""
+        """Collateral that ends before the date and has to be renewed: made for longer than until then, or overdue."""
 
     @_builtins.property
     def graces(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastGrace]:
@@ -287,10 +290,11 @@ class PreflightCollateralResponse(_message.Message):
         graces: _abc.Iterable[Global___ForecastGrace] | None = ...,
         changes: _abc.Iterable[Global___ForecastChange] | None = ...,
         missing: _abc.Iterable[Global___ForecastRefusal] | None = ...,
+        short_lived: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "changes", b"changes", "endings", b"endings", "graces", b"graces", "missing", b"missing", "platforms", b"platforms", "refusals", b"refusals", "refused", b"refused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "changes", b"changes", "endings", b"endings", "graces", b"graces", "missing", b"missing", "platforms", b"platforms", "refusals", b"refusals", "refused", b"refused", "short_lived", b"short_lived"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -446,8 +450,11 @@ class ForecastEnding(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     GOOD_UNTIL_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What it is."""
+    overdue: _builtins.bool
+    """Whether it should have been renewed or imported by now."""
     @_builtins.property
     def good_until(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -457,10 +464,11 @@ class ForecastEnding(_message.Message):
         *,
         name: _builtins.str = ...,
         good_until: _timestamp_pb2.Timestamp | None = ...,
+        overdue: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["good_until", b"good_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["good_until", b"good_until", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["good_until", b"good_until", "name", b"name", "overdue", b"overdue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

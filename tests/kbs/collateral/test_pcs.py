@@ -310,7 +310,7 @@ async def test_what_is_announced_lies_apart_and_decides_nothing(tmp_path: Path) 
         assert verified.claims.tdx is not None
         assert verified.claims.tdx.tcb_verdict.status.name == "UpToDate"
         assert not any(b"INTEL-SA-09999" in blob for blob in used.blobs)
-        assert all(not name.startswith("intel-early/") for name, _ in it.service.ends())
+        assert all(not each.name.startswith("intel-early/") for each in it.service.ends())
         pieces = it.service.pieces(it.clock.now)
         it.clock.now += HOUR
         asked = sum(server.asked.values())

@@ -14,9 +14,10 @@ from attest.errors import AttestError
 from attest.evidence import Collateral, DeviceEvidence, SnpEvidence, TdxEvidence
 from kbs.catalog.register import put
 from kbs.collateral.shelf import Shelf
+from kbs.model.collateral import Lifetime
 from kbs.release.fleet import Fleet, decode_evidence
 from kbs.release.foresight import NOTICE_DAYS, foresee, watch
-from kbs.release.preflight import Forecast
+from kbs.release.preflight import Forecast, forecast
 from kbs.release.release import release
 from kbs.serve.wiring import Running, open_site
 from tests.makers import site as maker
@@ -86,6 +87,11 @@ async def test_who_passes_by_grace_is_counted_until_it_ends(running: Running, si
     assert all("by leave of platform-team, for AMD-SB-3019" in leave.leave for leave, _ in before.leaves)
     after = await foresee(running.broker, [], Fleet(running.reader), at=end)
     assert (after.refused, after.graced) == (2, 0)
+    # Whom something else refuses passes by no exception: in the list of the refused alone.
+    await _raise_minimum(running, 230, grace=[grace], allow_smt=False)
+    both = await foresee(running.broker, [], Fleet(running.reader), at=end - 1_000)
+    assert (both.refused, both.graced, both.leaves) == (2, 0, ())
+    assert "TCB" not in "".join(refusal.check for refusal, _ in both.refusals)
 
 
 async def test_what_is_not_at_hand_is_no_refusal(site: SimulatedSite) -> None:
@@ -106,10 +112,43 @@ async def test_what_is_not_at_hand_is_no_refusal(site: SimulatedSite) -> None:
 async def test_what_ends_before_the_date_is_told_apart(running: Running, site: SimulatedSite) -> None:
     await _boot(running, site, 1)
     now = running.broker.clock()
-    ends = [("amd/crl/VCEK/Milan", now + 5 * DAY), ("amd/issuers/VCEK/Milan", now + 500 * DAY)]
+    ends = [_ends("amd/crl/VCEK/Milan", now, 5 * DAY), _ends("amd/issuers/VCEK/Milan", now, 500 * DAY)]
     found = await foresee(running.broker, ends, Fleet(running.reader), at=now + 7 * DAY)
     assert [ending.name for ending in found.endings] == ["amd/crl/VCEK/Milan"]
-    assert found.refused == 0
+    assert (found.refused, found.short_lived) == (0, 0)
+
+
+def _ends(name: str, now: int, lasts: int, *, made_for: int = 180 * DAY, ago: int = 0) -> Lifetime:
+    return Lifetime(name=name, fetched_at=now - ago, good_until=now + lasts, made_for=made_for)
+
+
+HOUR = DAY // 24
+# name: (fetched so many hours ago, ends in so many, made for so many days, told of 30, 7 and 1 days ahead, overdue)
+NOTICES = {
+    "a response made for a day": (2, 22, 1, "", False),
+    "one that should have been renewed": (20, 4, 1, "30 7 1", True),
+    "one that has ended": (30, -6, 1, "", False),
+    "one that ends after the last notice": (0, 26, 2, "", False),
+    "a document made for 30 days, renewed daily": (12, 29 * 24, 30, "", False),
+    "one that was not renewed for long": (24 * 24, 6 * 24, 30, "30 7", True),
+    "one whose vendor issues nothing new": (12, 20 * 24, 30, "", False),
+    "and a week before": (12, 6 * 24, 30, "7", False),
+    "and a day before": (12, 15, 30, "7 1", False),
+    "a list for half a year": (12, 20 * 24, 180, "30", False),
+    "and when it is over": (24 * 180, -1, 180, "30 7 1", True),
+}
+
+
+@pytest.mark.parametrize("name", NOTICES)
+def test_a_piece_is_told_by_what_it_is_made_for(name: str) -> None:
+    ago, lasts, days, told, overdue = NOTICES[name]
+    now = 1_790_000_000_000
+    piece = _ends("x", now, lasts * HOUR, made_for=days * DAY, ago=ago * HOUR)
+    found = {days: forecast([], [piece], now=now, at=now + days * DAY) for days in NOTICE_DAYS}
+    assert " ".join(str(days) for days, each in found.items() if each.endings) == told
+    assert {ending.overdue for each in found.values() for ending in each.endings} <= {overdue}
+    ends = [days for days in NOTICE_DAYS if piece.good_until <= now + days * DAY]
+    assert sum(each.short_lived + len(each.endings) for each in found.values()) == len(ends)
 
 
 async def test_a_certificate_of_the_platform_that_ends_refuses_it(site: SimulatedSite) -> None:
@@ -148,10 +187,12 @@ class Kept:
 
     def __init__(self, until: int) -> None:
         self.generation = 7
-        self._until = until
+        self.piece = Lifetime(
+            name="amd/crl/VCEK/Milan", fetched_at=until - 180 * DAY, good_until=until, made_for=1 << 62
+        )
 
-    def ends(self) -> list[tuple[str, int]]:
-        return [("amd/crl/VCEK/Milan", self._until)]
+    def ends(self) -> list[Lifetime]:
+        return [self.piece]
 
 
 async def test_it_looks_ahead_daily_and_after_each_change(
@@ -187,11 +228,20 @@ async def test_it_looks_ahead_daily_and_after_each_change(
         now[0] += DAY
         await wait()
         assert len(told) == 9
+        # A piece that is made for a day and was not renewed in time is told at once, and once.
+        kept.piece = _ends("nvidia/ocsp/rim/x/1", now[0], 20 * HOUR, made_for=DAY, ago=4 * HOUR)
+        await asyncio.sleep(0.02)
+        assert len(told) == 9
+        now[0] += 16 * HOUR
+        await wait()
+        await asyncio.sleep(0.02)
+        assert [len(found.endings) for _, found in told[9:]] == [1, 1, 1]
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert "in 30 days 1 of 1 platforms will be refused: Milan" in caplog.text
+    assert "in 30 days 1 of 1 platform will be refused: Milan" in caplog.text
     assert "in 7 days amd/crl/VCEK/Milan will have ended" in caplog.text
+    assert "in 1 day nvidia/ocsp/rim/x/1 will have ended; its renewal is overdue" in caplog.text
 
 
 def test_evidence_is_read_back_as_it_was_written() -> None:
