@@ -72,7 +72,10 @@ class Trust:
             return self
         if not note:
             name = self.log_root.key.name
-            message = f"the trust file names the offline key {name}, and there is no note of log keys signed by it"
+            message = (
+                f"the trust file names the offline key {name}, and there is no note of log keys signed by it: the "
+                "published log has it as log-keys; with a receipt alone give it with --log-keys FILE"
+            )
             raise NotTrusted("LOG_KEYS_MISSING", message)
         from attest.tlog.log_keys import open_log_keys  # noqa: PLC0415  # most trust files need none
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -35,25 +35,40 @@ class Entry:
     raw: bytes
     leaf: Leaf | None
 
+    @property
+    def actor(self) -> str | None:
+        """Who did it, as a pseudonym, or which part of the broker."""
+        actor = self.leaf.body.get("actor") if self.leaf else None
+        return str(actor["id"]) if isinstance(actor, Mapping) and "id" in actor else None
+
+    @property
+    def assets(self) -> list[str]:
+        """The assets in whose chains it is."""
+        return [link.asset for link in self.leaf.header.chains] if self.leaf else []
+
+    def is_of(self, *, entry_type: str | None, actor: str | None, asset: str | None) -> bool:
+        """Whether it is of each of these that is asked for."""
+        kind = self.leaf.body.get("type") if self.leaf else None
+        return entry_type in (None, kind) and actor in (None, self.actor) and asset in (None, *self.assets)
+
     def text(self) -> str:
-        """One line: index, time, type, reason, assets."""
+        """One line: index, time, type, actor, reason, assets."""
         if self.leaf is None:
             return f"{self.index:>8}  not an entry of this schema"
         header, body = self.leaf.header, self.leaf.body
         reason = body.get("reason") or "-"
-        assets = " ".join(link.asset for link in header.chains) or "-"
         simulated = "  (simulated)" if body.get("simulated") else ""
-        line = f"{self.index:>8}  {time_of(header.t)}  {body.get('type')!s:<22}  {reason!s:<22}  {assets}{simulated}"
-        return printable(line)
+        what = f"{body.get('type')!s:<22}  {reason!s:<18}  {self.actor or '-':<33}  {' '.join(self.assets) or '-'}"
+        return printable(f"{self.index:>8}  {time_of(header.t)}  {what}{simulated}")
 
     def summary(self) -> dict[str, object]:
         """The same for --json."""
         found: dict[str, object] = {"index": self.index, "verified": False}
         if self.leaf is None:
-            return {**found, "time": None, "type": None, "reason": None, "assets": [], "simulated": None}
+            return {**found, "time": None, "type": None, "reason": None, "simulated": None, "actor": None, "assets": []}
         header, body = self.leaf.header, self.leaf.body
         told = {name: body.get(name) for name in ("type", "reason", "simulated")}
-        return {**found, "time": time_of(header.t), **told, "assets": [link.asset for link in header.chains]}
+        return {**found, "time": time_of(header.t), **told, "actor": self.actor, "assets": self.assets}
 
     def document(self) -> dict[str, object]:
         """All of it. Raises Incomplete for what is not an entry of our schema."""

@@ -57,7 +57,8 @@ _READ_EPILOG = """Nothing is verified here: it shows what the files say. `sealga
 
 examples:
   sealgate audit list ./log
-  sealgate audit list ./log --json | jq 'select(.type == "release.refused")'
+  sealgate audit list ./log --type release.refused --asset tenants/acme/assets/llm
+  sealgate audit list ./log --actor person-7fctcl2cill42vpvhsbbuluoce --json
   sealgate audit show ./log 17"""
 
 
@@ -80,9 +81,12 @@ def register(subparsers: Any) -> None:
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     verify.set_defaults(run=_verify)
 
-    text = "Prints index, time, type, reason and assets of each entry. Does not verify anything."
+    text = "Prints index, time, type, reason, actor and assets of each entry. Does not verify anything."
     listing = verbs.add_parser("list", help="list entries", description=text, epilog=_READ_EPILOG, formatter_class=raw)
     _add_directory(listing)
+    listing.add_argument("--type", metavar="TYPE", help="entries of this type alone, such as release.refused")
+    listing.add_argument("--actor", metavar="ID", help="entries of this person, node or broker alone: a pseudonym")
+    listing.add_argument("--asset", metavar="NAME", help="entries in the chain of this asset alone")
     listing.add_argument("--json", action="store_true", help="print one JSON object per line and entry")
     listing.set_defaults(run=_list)
 
@@ -171,7 +175,8 @@ def _list(args: argparse.Namespace, doors: Doors) -> int:
 
     del doors
     for entry in entries(_source(args.directory)):
-        print(json.dumps(entry.summary()) if args.json else entry.text())
+        if entry.is_of(entry_type=args.type, actor=args.actor, asset=args.asset):
+            print(json.dumps(entry.summary()) if args.json else entry.text())
     return 0
 
 

@@ -123,12 +123,14 @@ def seal_set(
 
     With `resume` a file that an earlier run finished is kept if its source is the same by size and times, and the
     sealed one has the size that was written: if its content is not ours, it does not open. Without, a file that is
-    there already is an error. What no manifest could hold is refused before anything is sealed. Raises Usage,
-    SealedError, OSError.
+    there already is an error. A set that is finished is never sealed over: its manifest may be registered. What no
+    manifest could hold is refused before anything is sealed. Raises Usage, SealedError, OSError.
     """
     _check_manifest(sources, asset, exact=exact)
     journal.begin()
     target.mkdir(parents=True, exist_ok=True)
+    if not (resume and journal.file.exists()):
+        _refuse_finished(target)
     done = journal.read() if resume else {}
     if not resume:
         _refuse_existing(sources, target)
@@ -159,6 +161,12 @@ def _check_manifest(sources: Sequence[Source], asset: str, *, exact: bool) -> No
         Manifest(asset=asset, files=tuple(lines)).encode()
     except SealedError as error:
         raise Usage(f"this set can have no manifest: {error}") from error
+
+
+def _refuse_finished(target: Path) -> None:
+    """A manifest without a journal of ours is that of a run that is over."""
+    if (target / MANIFEST).exists():
+        raise Usage(f"{target} holds a set that is finished: {target / MANIFEST}; seal into another folder")
 
 
 def _refuse_existing(sources: Sequence[Source], target: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,11 @@ def _restore(args: argparse.Namespace, doors: Doors) -> int:
         )
     except Unknown as error:
         raise Usage(str(error)) from error
+    if args.nothing_published_since and done.served:
+        sys.stderr.write(
+            "sealgate-broker: warning: this backup was made while the broker served. Whatever it logged after that is "
+            "published somewhere, and what is logged from here on contradicts it\n"
+        )
     kept = done.kept
     document = {"origin": kept.origin, "size": kept.head.size, "root": kept.head.root.hex(), "schema": kept.schema}
     lines = [f"{site.store}: restored, {counted(kept.head.size, 'entry', 'entries')} of {kept.origin}."]

@@ -79,7 +79,7 @@ def _init(args: argparse.Namespace, doors: Doors) -> int:
     if len({founder.name for founder in founders}) != len(founders):
         raise Usage("a founder is named twice")
     if args.codes is not None and not args.codes.is_dir():
-        raise Usage(f"--codes {args.codes} is not a directory")
+        raise Usage(f"--codes {args.codes} is not a directory that is there: make it first")
     files = {each.name: _code_file(args.codes, each.name) for each in founders} if args.codes is not None else {}
 
     def tell(made: FirstRun) -> None:

@@ -43,12 +43,14 @@ class Unknown(StoreUnusable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What was put back. `frozen` says why nothing is served from it; `logged` if the restore is an entry."""
+    """What was put back. `frozen` says why nothing is served from it; `logged` if the restore is an entry; `served` if
+    the broker served while the backup was made."""
 
     kept: Kept
     files: tuple[str, ...]
     frozen: LogFrozen | None
     logged: bool
+    served: bool
 
 
 def put_back(source: Path, site: Site, clock: Clock, *, published: Path | None, nothing_since: bool) -> Restored:
@@ -64,6 +66,7 @@ def put_back(source: Path, site: Site, clock: Clock, *, published: Path | None, 
     found = read_backup(source) if source.is_dir() else None  # 1
     outside = _outside(site, published, nothing_since=nothing_since)  # 2
     files = tuple(name for name in _FILES if found and name in found.files)
+    served = found is not None and found.serving
     _ensure_same(source, site, files)
     for name in files:  # 3
         if not (site.directory / name).exists():
@@ -73,12 +76,12 @@ def put_back(source: Path, site: Site, clock: Clock, *, published: Path | None, 
         if outside is not None:
             _ensure_continues(site, outside, clock)  # 4
         if kept.schema != SCHEMA_VERSION:
-            return Restored(kept=kept, files=files, frozen=None, logged=False)
+            return Restored(kept=kept, files=files, frozen=None, logged=False, served=served)
         head = ensure_sound(site.store, site.log, clock)
     except LogFrozen as error:
-        return Restored(kept=kept, files=files, frozen=error, logged=False)
+        return Restored(kept=kept, files=files, frozen=error, logged=False, served=served)
     _log(site, kept, head, source / LIST if found else source, clock)  # 5
-    return Restored(kept=kept, files=files, frozen=None, logged=True)
+    return Restored(kept=kept, files=files, frozen=None, logged=True, served=served)
 
 
 def _outside(site: Site, published: Path | None, *, nothing_since: bool) -> Path | None:

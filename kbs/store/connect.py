@@ -76,6 +76,8 @@ def open_any(path: Path, mode: str) -> tuple[sqlite3.Connection, int]:
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
+        if not path.exists():
+            raise StoreUnusable(f"{path} is not there: sealgate-broker init makes a deployment") from error
         raise StoreUnusable(f"{path} cannot be opened as a store: {error}") from error
     return connection, version
 

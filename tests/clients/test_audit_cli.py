@@ -283,18 +283,32 @@ def test_list_and_show(site: Site) -> None:
     code, out, _ = site.run("list", site.directory)
     lines = out.splitlines()
     assert (code, len(lines)) == (0, SIZE)
-    assert lines[0].split() == ["0", "2026-09-21T14:13:57.000Z", "log.genesis", "-", "-", "(simulated)"]
-    assert "release.refused         MEASUREMENT_UNKNOWN     tenants/acme/assets/model-" in lines[7 * 4]
+    assert lines[0].split() == ["0", "2026-09-21T14:13:57.000Z", "log.genesis", "-", "broker-1", "-", "(simulated)"]
+    words = lines[7 * 4].split()
+    assert (words[2:4], words[5][:26]) == (["release.refused", "MEASUREMENT_UNKNOWN"], "tenants/acme/assets/model-")
     _, out, _ = site.run("list", site.directory, "--json")
     objects = [json.loads(line) for line in out.splitlines()]
     assert [each["index"] for each in objects] == list(range(SIZE))
-    assert set(objects[3]) == {"index", "verified", "time", "type", "reason", "assets", "simulated"}
+    assert set(objects[3]) == {"index", "verified", "time", "type", "reason", "actor", "assets", "simulated"}
     assert not any(each["verified"] for each in objects)
     for index in (0, 255, 256, 299):
         code, out, _ = site.run("show", site.directory, index)
         document = json.loads(out)
         assert (code, document["index"], document["header"]["i"], document["verified"]) == (0, index, index, False)
         assert document["body"]["type"] == objects[index]["type"]
+
+
+def test_list_of_one_type_actor_or_asset(site: Site) -> None:
+    _, out, _ = site.run("list", site.directory, "--json")
+    objects = [json.loads(line) for line in out.splitlines()]
+    for name in ("type", "actor", "assets"):
+        wanted = objects[7 * 4][name]
+        option, value = ("asset", wanted[0]) if name == "assets" else (name, wanted)
+        code, out, _ = site.run("list", site.directory, "--json", f"--{option}", value)
+        found = [json.loads(line) for line in out.splitlines()]
+        assert (code, found) == (0, [o for o in objects if value == o[name] or value in o["assets"]])
+        assert 0 < len(found) < SIZE
+    assert site.run("list", site.directory, "--actor", "person-nobody")[:2] == (0, "")
 
 
 def test_list_goes_as_far_as_it_can(site: Site) -> None:

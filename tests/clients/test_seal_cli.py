@@ -187,6 +187,18 @@ def test_going_on_keeps_what_is_finished_and_the_same(work: Work, monkeypatch: p
     assert len(stop.used) == len({key for key, _ in stop.used}) == len(first) + len(SIZES) - 1
 
 
+@pytest.mark.parametrize("more", [[], ["--resume"]], ids=["anew", "resumed"])
+def test_a_finished_set_is_never_sealed_over(work: Work, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert work.seal_all() == 0
+    before = {p: p.read_bytes() for p in work.sealed.rglob("*") if p.is_file()}
+    (work.top / "src" / "later.bin").write_bytes(b"later")
+    for paths in (["a.bin", "shards"], ["later.bin"]):
+        capsys.readouterr()
+        assert work.seal(*(str(work.top / "src" / path) for path in paths), *more) == 2
+        assert "holds a set that is finished" in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in work.sealed.rglob("*") if p.is_file()} == before
+
+
 EDITS: dict[str, Any] = {
     "the source changed": lambda w: (w.top / "src" / "a.bin").write_bytes(b"other"),
     "the sealed file is another": lambda w: (w.sealed / "a.bin").write_bytes(b"other"),

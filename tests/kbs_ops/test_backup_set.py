@@ -156,6 +156,7 @@ def test_restored_on_a_new_machine_and_opened_by_a_recovery_key(
     assert "--nothing-published-since" in capsys.readouterr().err
     assert list(made.directory.iterdir()) == []
     told = hands.json(*restore, "--nothing-published-since")
+    assert "while the broker served" not in capsys.readouterr().err
     assert (told["frozen"], told["logged"], told["files"]) == (None, True, ["recovery.json", "trust.json"])
     assert (made.directory / "trust.json").read_bytes() == trust
     with closing(Reader(made.directory / "store.db")) as reader:
@@ -164,6 +165,18 @@ def test_restored_on_a_new_machine_and_opened_by_a_recovery_key(
     custody = ("--config", str(made.config), "--recovery-key", _key(made, 2))
     assert hands.json("custody", "recover", *custody)["keys_opened"] == 6
     assert hands.run(*restore, "--nothing-published-since")[0] == 2  # a store is there now
+
+
+def test_what_was_logged_after_a_backup_of_a_broker_that_served_is_warned_of(
+    made: Made, hands: Hands, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with alone(made.directory):
+        out = _backup(made, hands)
+    shutil.rmtree(made.directory)
+    made.directory.mkdir(mode=0o700)
+    restore = ("restore", "--backup", str(out), "--directory", str(made.directory), "--nothing-published-since")
+    assert hands.json(*restore)["frozen"] is None
+    assert "this backup was made while the broker served" in capsys.readouterr().err
 
 
 def test_other_files_of_the_site_are_not_written_over(made: Made, hands: Hands) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from kbs.serve.lock import alone
+from kbs.store.errors import StoreUnusable
 from tests.kbs_ops.hands import command, drop_triggers
 from tests.kbs_ops.test_selfcheck import fill
 
@@ -46,13 +48,18 @@ def test_help_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert "10 the log is not what it was" in told
 
 
+def test_a_site_that_is_not_there_is_no_busy_one(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="none is not there: sealgate-broker init"), alone(tmp_path / "none"):
+        pass
+
+
 # name: (arguments, the exit code, a word of the sentence)
 WRONG: dict[str, tuple[tuple[str, ...], int, str]] = {
     "nothing": ((), 2, "usage"),
     "no such command": (("sevre",), 2, "invalid choice"),
     "no directory given": (("backup", "--out", "x"), 2, "--directory"),
     "no such directory": (("migrate", "--directory", "{}/none"), 2, "is not a directory"),
-    "a directory without a store": (("migrate", "--directory", "{}"), 5, "cannot be opened as a store"),
+    "a directory without a store": (("migrate", "--directory", "{}"), 5, "sealgate-broker init makes a deployment"),
     "a backup that is not there": (("restore", "--directory", "{}", "--backup", "{}/none"), 5, "is not there"),
     "a place that is not there": (("incident", "--directory", "{}", "--out", "{}/none/e"), 5, "No such file"),
 }
