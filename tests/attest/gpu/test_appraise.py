@@ -73,15 +73,23 @@ def test_alternatives_and_zero_are_values_like_any_other() -> None:
 
 
 def test_nvdec0_leaves_out_its_index_only_if_disabled_and_only_if_it_differs() -> None:
+    status: bytes | None
     for status, value, outcome in (
         (b"\x55", _OTHER, Outcome.SKIPPED),
         (b"\xaa", _OTHER, Outcome.FAILED),
+        (None, _OTHER, Outcome.FAILED),
         (b"\x55", measured(35), Outcome.PASSED),
     ):
         claims = _claims(opaque={11: status}, measurements={35: value})
         found = [f for f in _findings([claims], _ONE) if "driver" in f.path and f.check == "RIM_MEASUREMENT"]
         assert {f.outcome for f in found} == {outcome}
     assert _failures(_claims(opaque={11: b"\x55"}, measurements={34: _OTHER})) != []
+    disabled = _claims(opaque={11: b"\x55"})
+    short = dataclasses.replace(disabled, measurements=disabled.measurements[:35])
+    missing = [f for f in _findings([short], _ONE) if f.path.endswith("driver[35]")]
+    assert [(f.check, f.outcome, f.got) for f in missing] == [
+        ("RIM_MEASUREMENT", Outcome.FAILED, "no such measurement")
+    ]
 
 
 def test_an_index_in_both_manifests() -> None:

@@ -208,13 +208,22 @@ def test_serials_are_what_the_name_says(serial: int, shown: str) -> None:
         authenticate(_with(device, 0, leaf), GPU, vendor().anchors)
 
 
-def test_the_serial_of_an_identity_key_says_what_the_device_is() -> None:
-    v = vendor()
-    serial = int.from_bytes(b"\x50" + bytes(range(8)), "big")
+@pytest.mark.parametrize(
+    "serial",
+    [b"\x50" + bytes(range(8)), b"\x41" + bytes(range(9)), b"\x01\x41" + bytes(range(8)), bytes(range(9))],
+    ids=["a switch's", "wider than its field", "wider in front", "shorter than its field"],
+)
+def test_the_serial_of_an_identity_key_says_what_the_device_is(serial: bytes) -> None:
+    _with_identity_serial(b"\x41" + bytes(range(8)))
+    with refused("GPU_SERIAL"):
+        _with_identity_serial(serial)
+
+
+def _with_identity_serial(raw: bytes) -> None:
+    v, serial = vendor(), int.from_bytes(raw, "big")
     key = certify(name("GH100 A01 GSP BROM", f"{serial:018X}"), v.provisioners["GH100"], since=_SINCE, serial=serial)
     leaf = certify(name("GH100 A01 GSP FMC LF", f"{7:040X}"), key, since=_SINCE, serial=7, ca=False)
-    with refused("GPU_SERIAL"):
-        authenticate(_pem(leaf, key, *v.device().chain[2:]), GPU, v.anchors)
+    authenticate(_pem(leaf, key, *v.device().chain[2:]), GPU, v.anchors)
 
 
 def test_fwid() -> None:

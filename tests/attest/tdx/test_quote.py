@@ -145,11 +145,29 @@ def test_t6_a_chain_that_is_handed_over() -> None:
         judge(_named(1, bytes(16) + tail), given)
     with refused("PCK_CHAIN"):
         judge(_named(3, bytes(384) + tail[:-2] + b"\1\0"), given)
+    with refused("PCK_CHAIN"):
+        judge(_named(1, pck.ppid + tail[:-2] + b"\1\0"), given)
     other = replace(given, pck_certificate_chain=intel().platform(number=2).chain)
     with refused("PCK_CHAIN_MISSING"):
         judge(_named(4, platform().pck.pem), other)
     with refused("QE_REPORT_SIGNATURE"):
         judge(platform().quote(DATA, form=replace(V4, certification=(5, _another_key()))), given)
+
+
+def test_t6_type_1_may_leave_out_pceid_and_no_other_type_may() -> None:
+    given = replace(collateral(), pck_certificate_chain=platform().chain.rstrip(b"\0"))
+    svns = bytes(16) + struct.pack("<H", 13)
+    pck = platform().pck.sgx
+    assert pck is not None
+    assert judge(_named(1, pck.ppid + svns), given).claims.platform_id == pck.ppid
+    with refused("PCK_CHAIN"):
+        judge(_named(1, bytes(16) + svns), given)
+    for kind, data in (
+        (1, pck.ppid + svns[:-1]), (1, pck.ppid + svns + b"\0"), (1, pck.ppid + svns + bytes(3)),
+        (2, bytes(256) + svns), (3, bytes(384) + svns),
+    ):  # fmt: skip
+        with refused("QUOTE_CERT_DATA"):
+            judge(_named(kind, data), given)
 
 
 def _another_key() -> bytes:
