@@ -30,11 +30,19 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appraisal:
-    """All findings. `matched` is the first reference value that is met; if none is, `nearest` says what was close."""
+    """All findings. `matched` is the first reference value that is met; if none is, `nearest` says what was close.
+
+    `images` are the values of the image that runs, each met or other only in what tells parties apart that boot it.
+    """
 
     findings: tuple[Finding, ...]
     matched: ReferenceValue | None
     nearest: Nearest | None
+    images: tuple[ReferenceValue, ...] = ()
+
+
+# What the host gives at launch or the guest extends later: another party's guest of the same image differs in it.
+_SECOND_FACTS = frozenset({"host_data", "mr_config_id", "rtmr3"})
 
 
 def appraise(
@@ -60,7 +68,13 @@ def appraise(
         *age_findings(claims.issued, profile.collateral_age(claims.platform), now, "collateral"),
         *_device_findings(claims, profile, now),
     )
-    return Appraisal(findings=findings, matched=matched, nearest=nearest)
+    images = tuple(each.value for each in compared if _fields(each) <= _SECOND_FACTS)
+    return Appraisal(findings=findings, matched=matched, nearest=nearest, images=images)
+
+
+def _fields(each: Nearest) -> set[str]:
+    """In which fields it differs; a component's place is no part of a field's name."""
+    return {difference.field.partition("[")[0] for difference in each.differences}
 
 
 def _platform_findings(

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from attest.appraise import Appraisal
 from attest.finding import Finding
 from attest.profile import Claims
+from attest.reference import ReferenceValue
 from kbs.decide.demands import unmet
-from kbs.model.asset import Asset, Snapshot
+from kbs.model.asset import Asset, NamedReferences, Snapshot
 from kbs.model.decision import Question, Resource, Workload
 
 __all__ = ["ask_release"]
@@ -77,7 +78,7 @@ def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal]
         covers=tuple(sorted(matched.covers)) if matched else (),
         must_cover=tuple(sorted(asset.rule.covers)),
         unmet=_unmet(asset, snapshot),
-        shared=holder.shared if holder else False,
+        shared=holder is not None and any(r.shared and _speaks_of(r, appraisal.images) for r in active),
         second_fact=(matched.second_fact if matched else "") or _second_fact(asset, snapshot, platform),
         nearest=f"{appraisal.nearest.set_name}#{appraisal.nearest.value.name}" if appraisal.nearest else "",
         differences=tuple((d.field, d.expected, d.got) for d in appraisal.nearest.differences)
@@ -85,6 +86,11 @@ def _resource(name: str, snapshot: Snapshot, appraisals: Mapping[str, Appraisal]
         else (),
         findings=tuple(appraisal.findings),
     )
+
+
+def _speaks_of(named: NamedReferences, images: Sequence[ReferenceValue]) -> bool:
+    """Whether a set holds what runs. One that calls it shared is enough, whichever set is met first."""
+    return any(image in named.references.values for image in images)
 
 
 def _second_fact(asset: Asset, snapshot: Snapshot, platform: str) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from attest.tlog.entry import parse_leaf
 from kbs.catalog.register import put
@@ -19,7 +20,7 @@ from kbs.serve.wiring import Running
 from tests.makers import site as maker
 from tests.makers.amd import Chip
 from tests.makers.site import ASSET, SimulatedSite
-from tests.makers.workload import build
+from tests.makers.workload import build, holder_public
 
 LIMIT = 10
 
@@ -111,3 +112,37 @@ async def test_nobody_is_slowed_by_what_another_cannot_prove(site: SimulatedSite
             with pytest.raises(Exception, match="REPORT_DATA_MISMATCH"):
                 await outcome(site.chip, broker, report_data=bytes(64))
         assert await outcome(site.chip, broker) == "granted"
+
+
+# name: (what is asked first, its reason)
+UNCOUNTED: dict[str, tuple[dict[str, Any], str]] = {
+    "a rehearsal": ({"rehearsal": True}, "granted"),
+    "a refusal": ({"measurement": bytes(48)}, "ACCESS_DENIED"),
+    "a refusal of one of two": ({"names": (ASSET, "tenants/acme/assets/none")}, "ACCESS_DENIED"),
+}
+
+
+@pytest.mark.parametrize("name", UNCOUNTED)
+async def test_what_hands_nothing_out_counts_nothing(site: SimulatedSite, name: str) -> None:
+    """Neither before the ceiling is reached, nor is it told of the ceiling after."""
+    changed, reason = UNCOUNTED[name]
+    with site.open() as running:
+        await lower(running, new_nodes_per_hour=1)
+        assert await outcome(site.vendor.chip(80), running.broker, **changed) == reason
+        body = parse_leaf(running.reader.entries(running.reader.head().size - 1, 1 << 30)[0][1]).body
+        assert body["account"] == []
+        assert await outcome(site.vendor.chip(81), running.broker) == "granted"
+        assert await outcome(site.vendor.chip(82), running.broker) == "EXPOSURE_BUDGET"
+        assert await outcome(site.vendor.chip(83), running.broker, **changed) == reason
+
+
+async def test_a_renewal_is_not_slowed_by_releases(site: SimulatedSite) -> None:
+    key = holder_public(ec.derive_private_key(7, ec.SECP256R1()))
+    holder: dict[str, Any] = {"holder_key": key, "report_id": bytes(32)}
+    with site.open() as running:
+        broker = dataclasses.replace(running.broker, repeats=RepeatMeter(burst=1, every_ms=60_000), monotonic=lambda: 0)
+        answer = await release(build(site.chip, broker.challenges, broker.clock(), **holder).ask, broker)
+        assert answer.grant.lease is not None
+        renews = {**holder, "renews": answer.grant.lease.lease_id}
+        assert await outcome(site.chip, broker, **renews) == "granted"
+        assert await outcome(site.chip, broker, **renews) == "RATE_LIMITED"

@@ -150,6 +150,14 @@ def test_an_unknown_asset_is_told_like_a_denied_one() -> None:
             assert (denied.allowed, denied.reason, denied.reasons) == (False, unknown.reason, unknown.reasons)
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_person_asks_about_one_thing(count: int) -> None:
+    asked = question(workload=None, action="decisions.explain", roles=("operator",))
+    assert decide(asked, [ALLOW]).allowed
+    decision = decide(dataclasses.replace(asked, resources=(resource(),) * count), [ALLOW])
+    assert (decision.allowed, decision.reason, _failed(decision)) == (False, "ACCESS_DENIED", ["NO_RESOURCE"])
+
+
 def _resources() -> st.SearchStrategy[Resource]:
     return st.lists(st.sampled_from(sorted(OF_AN_ASSET)), max_size=3).map(
         lambda chosen: resource(**{k: v for name in chosen for k, v in OF_AN_ASSET[name][0].items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,23 @@ def test_time_that_goes_back_gives_nothing() -> None:
     attempts = Attempts(4)
     assert attempts.take("a", 1_000_000)
     assert not attempts.take("a", 0)
+
+
+@pytest.mark.parametrize("per_minute", [1, 3, 4])
+def test_an_address_has_one_attempt_at_least(per_minute: int) -> None:
+    attempts = Attempts(per_minute)
+    assert [attempts.take("a", 0) for _ in range(2)] == [True, False]
+
+
+def test_memory_is_bounded_and_who_asks_most_is_not_forgotten() -> None:
+    attempts = Attempts(16)
+    assert [attempts.take("eve", 0) for _ in range(5)] == [True] * 4 + [False]
+    for number in range(3 * 4_096):
+        attempts.take(f"node-{number}", 0)
+        if number % 4_000 == 0:
+            assert not attempts.take("eve", 0)
+    assert not attempts.take("eve", 0)
+    assert len(attempts._by_address) == 4_096
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 120_000)), max_size=200))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from kbs.decide.authority import RIGHTS
 from kbs.decide.decide import decide
 from kbs.decide.people import ask_person
 from kbs.model.asset import Principal, Snapshot
+from kbs.model.decision import Question
 from kbs.policy.bundle import Bundle, default_bundle
 from kbs.policy.cedar import CedarEngine, PolicyInvalid
 from tests.kbs.decide.questions import question, resource, workload
@@ -145,6 +147,63 @@ async def test_an_error_in_any_policy_is_a_refusal() -> None:
     said = await engine.answer(asked)
     assert said.errors
     assert not decide(asked, [said]).allowed
+
+
+A, B = resource(), resource(name="tenants/acme/assets/b", tier=1, kind="dataset")
+GHOST = resource(name="tenants/acme/assets/ghost", known=False, tier=0, kind="")
+# attribute: (a condition on it, what is asked for which it holds and for which it does not)
+SEEN: dict[str, tuple[str, Question, Question]] = {
+    "assets": ('context.assets == ["tenants/acme/assets/llm", "tenants/acme/assets/b"]', question(A, B), question(A)),
+    "assets that are none": ('context.assets.contains("tenants/acme/assets/ghost")', question(A, GHOST), question(A)),
+    "debug": ("context.debug", question(workload=workload(debug=True)), question(workload=workload(simulated=True))),
+    "devices": ("context.devices == 8", question(workload=workload(devices=8)), question()),
+    "highest_tier": ("context.highest_tier == 2", question(B, A), question(B)),
+    "lowest_tier": ("context.lowest_tier == 1", question(A, B), question(A)),
+    "lowest_tier of those that are there": ("context.lowest_tier == 2", question(A, GHOST), question(GHOST)),
+    "kinds": ('context.kinds == ["dataset", "weights"]', question(A, B), question(A)),
+    "kinds of those that are there": ('context.kinds == ["weights"]', question(A, GHOST), question(GHOST)),
+    "platform": ('context.platform == "tdx"', question(workload=workload(platform="tdx")), question()),
+    "product": ('context.product == "turin"', question(workload=workload(product="turin")), question()),
+    "purpose": ('context.purpose == "inference"', question(purpose="inference"), question()),
+    "simulated": (
+        "context.simulated", question(workload=workload(simulated=True)), question(workload=workload(debug=True)),
+    ),
+    "who": ('principal == Sealgate::Workload::"node-b"', question(principal="node-b"), question()),
+    "whose": ('resource == Sealgate::Tenant::"umbrella"', question(tenant="umbrella"), question()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEEN)
+async def test_what_a_policy_sees_of_a_request(name: str) -> None:
+    condition, holds, other = SEEN[name]
+    policy = f'permit (principal, action == Sealgate::Action::"release", resource) when {{ {condition} }};'
+    engine = _engine(policy)
+    assert ((await engine.answer(holds)).allowed, (await engine.answer(other)).allowed) == (True, False)
+
+
+def test_a_policy_sees_no_less_than_the_schema_says() -> None:
+    block = SCHEMA.partition("type ReleaseContext = {")[2].partition("}")[0]
+    declared = set(re.findall(r"(\w+): ", block))
+    assert {name.split(",")[0].split()[0] for name in SEEN} - {"who", "whose"} == declared
+
+
+# attribute: (a condition on it, another value of the thing asked about)
+OF_A_PERSON: dict[str, tuple[str, dict[str, Any]]] = {
+    "kind": ('context.kind == "weights"', {"kind": "lease"}),
+    "name": ('context.name == "tenants/acme/assets/llm"', {"name": "tenants/acme/assets/b"}),
+    "owner": ('context.owner == "groups/ml"', {"owner": ""}),
+    "tier": ("context.tier == 2", {"tier": 0}),
+}
+
+
+@pytest.mark.parametrize("name", OF_A_PERSON)
+async def test_what_a_policy_sees_of_a_call(name: str) -> None:
+    condition, changed = OF_A_PERSON[name]
+    engine = _engine(f'permit (principal, action == Sealgate::Action::"assets.get", resource) when {{ {condition} }};')
+    asked = question(A, workload=None, action="assets.get", roles=("operator",))
+    assert (await engine.answer(asked)).allowed
+    other = dataclasses.replace(asked, resources=(dataclasses.replace(A, **changed),))
+    assert not (await engine.answer(other)).allowed
 
 
 async def test_no_policy_lifts_an_invariant() -> None:

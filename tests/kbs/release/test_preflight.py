@@ -7,14 +7,17 @@ import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from attest.errors import AttestError
-from attest.evidence import Collateral, DeviceEvidence, SnpEvidence, TdxEvidence
+from attest.evidence import AzureEvidence, Collateral, DeviceEvidence, SnpEvidence, TdxEvidence
 from kbs.catalog.register import put
 from kbs.collateral.shelf import Shelf
 from kbs.model.collateral import Lifetime
+from kbs.model.refusal import Refused
 from kbs.release.fleet import Fleet, decode_evidence
 from kbs.release.foresight import NOTICE_DAYS, foresee, watch
 from kbs.release.preflight import Forecast, forecast
@@ -22,7 +25,7 @@ from kbs.release.release import release
 from kbs.serve.wiring import Running, open_site
 from tests.makers import site as maker
 from tests.makers.site import ASSET, SimulatedSite
-from tests.makers.workload import build
+from tests.makers.workload import build, holder_public
 
 DAY = 86_400_000
 PROFILE = "tenants/acme/profiles/snp-default"
@@ -151,6 +154,33 @@ def test_a_piece_is_told_by_what_it_is_made_for(name: str) -> None:
     assert sum(each.short_lived + len(each.endings) for each in found.values()) == len(ends)
 
 
+async def test_collateral_that_grows_old_is_renewed_by_then_and_what_is_too_old_is_not(
+    running: Running, site: SimulatedSite
+) -> None:
+    await _boot(running, site, 1)
+    await _raise_minimum(running, 200, maximum_collateral_age_hours=24)
+    now, fleet = running.broker.clock(), Fleet(running.reader)
+    later = await foresee(running.broker, [], fleet, at=now + 9 * DAY)
+    assert (later.platforms, later.refused) == (1, 0)
+    broker = dataclasses.replace(running.broker, clock=lambda: now + 9 * DAY)
+    [(refusal, nodes)] = (await foresee(broker, [], fleet, at=now + 9 * DAY)).refusals
+    assert (refusal.check, len(nodes)) == ("COLLATERAL_TOO_OLD", 1)
+
+
+async def test_a_renewal_is_the_newest_that_is_known_of_a_platform(running: Running, site: SimulatedSite) -> None:
+    holder: dict[str, Any] = {"holder_key": holder_public(ec.derive_private_key(7, ec.SECP256R1()))}
+    broker, fleet = running.broker, Fleet(running.reader)
+    answer = await release(build(site.chip, broker.challenges, broker.clock(), **holder).ask, broker)
+    assert answer.grant.lease is not None
+    renewal = build(site.chip, broker.challenges, broker.clock(), **holder, renews=answer.grant.lease.lease_id)
+    await release(renewal.ask, broker)
+    with pytest.raises(Refused):
+        await release(build(site.chip, broker.challenges, broker.clock(), measurement=bytes(48)).ask, broker)
+    await fleet.follow()
+    [seen] = fleet.seen()
+    assert (seen.evidence, seen.assets) == (renewal.ask.evidence, (ASSET,))
+
+
 async def test_a_certificate_of_the_platform_that_ends_refuses_it(site: SimulatedSite) -> None:
     import datetime as dt  # noqa: PLC0415
 
@@ -251,6 +281,17 @@ def test_evidence_is_read_back_as_it_was_written() -> None:
         SnpEvidence(report=b"r" * 1_184, certificates=(b"a", b"", b"ccc")),
         SnpEvidence(report=b""),
         TdxEvidence(quote=b"q" * 5_000, event_log=b"log"),
+        AzureEvidence(
+            hcl_report=b"h" * 2_600,
+            tpm_quote=b"t",
+            tpm_signature=b"s" * 256,
+            pcrs=tuple(bytes([n]) for n in range(24)),
+            certificates=(b"v", b""),
+            td_quote=b"",
+        ),
+        AzureEvidence(
+            hcl_report=b"h", tpm_quote=b"t", tpm_signature=b"s", pcrs=(), certificates=(), td_quote=b"q" * 5_000
+        ),
     ):
         document = _encoded(evidence, b"{}")
         assert decode_evidence(document) == (evidence, b"{}", ())

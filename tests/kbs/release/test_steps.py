@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from attest.errors import AttestError
 from attest.tlog.entry import parse_canonical, parse_leaf
 from kbs.catalog.register import key_version_document, put
 from kbs.custody.secret import Secret
 from kbs.decide.canonical import MAX_DECISION
+from kbs.model.decision import EngineAnswer, Question
 from kbs.model.names import AssetName
 from kbs.model.refusal import Refused, Unavailable
 from kbs.model.unit import Outcome, Unit
@@ -238,3 +240,51 @@ async def test_a_profile_or_reference_set_that_does_not_exist(site: SimulatedSit
             workload = build(site.chip, running.broker.challenges, running.broker.clock(), names=(name,))
             with pytest.raises(Refused, match="ACCESS_DENIED"):
                 await release(workload.ask, running.broker)
+
+
+class Verbose:
+    """A policy engine that says more than can be written down."""
+
+    async def answer(self, question: Question) -> EngineAnswer:
+        return EngineAnswer(engine="verbose", allowed=True, policies=("p" * (MAX_DECISION + 1),), errors=())
+
+
+async def test_a_decision_that_cannot_be_written_down_is_none(site: SimulatedSite) -> None:
+    """Our defect and not the caller's: it is not told as one of the evidence's, and nothing was used up."""
+    with site.open() as running:
+        before = running.reader.head()
+        workload = build(site.chip, running.broker.challenges, running.broker.clock())
+        with pytest.raises(RuntimeError, match="could not be written down"):
+            await release(workload.ask, dataclasses.replace(running.broker, engines=(Verbose(),)))
+        assert running.reader.head() == before
+        assert workload.open(await release(workload.ask, running.broker)) == [site.key.seed]
+
+
+# name: (what is wrong with a request besides, which of it is told)
+FIRST: dict[str, tuple[dict[str, Any], str]] = {
+    "a challenge that is not ours": (
+        {"challenge": bytes(57), "recipient_key": b"", "holder_key": b"x", "init_data": b"{}"}, "CHALLENGE_INVALID",
+    ),
+    "a recipient key that is none": (
+        {"recipient_key": b"", "holder_key": b"x", "init_data": b"{}"}, "RECIPIENT_KEY",
+    ),
+    "a holder key that is none": ({"holder_key": b"x", "init_data": b"{}"}, "HOLDER_KEY"),
+    "another request": ({"purpose": "inference", "init_data": b"{}"}, "REPORT_DATA_MISMATCH"),
+    "init-data that was not given at launch": ({"init_data": b"{}"}, "INIT_DATA_UNBOUND"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIRST)
+async def test_the_first_thing_that_is_wrong_is_told(site: SimulatedSite, name: str) -> None:
+    """In the order of the story, and before anything of it is stored or used up."""
+    changed, check = FIRST[name]
+    with site.open() as running:
+        before = running.reader.head()
+        workload = build(site.chip, running.broker.challenges, running.broker.clock())
+        told = ""
+        try:
+            await release(dataclasses.replace(workload.ask, **changed), running.broker)
+        except (AttestError, Refused) as refused:
+            told = refused.check
+        assert (told, running.reader.head()) == (check, before)
+        assert (await release(workload.ask, running.broker)).grant.keys
