@@ -37,6 +37,7 @@ ASSET = "tenants/acme/assets/llm-70b"
 PAIR = KeyPair.generate(bytes(range(32)))
 NEXT = KeyPair.generate(bytes(32))
 PLAIN = os.urandom(3 * CHUNK + 1000)
+EDITED = bytes([PLAIN[0] ^ 1]) + PLAIN[1:]
 
 
 class Set:
@@ -156,7 +157,7 @@ def swapped(made: Set) -> None:
 def other_plaintext(made: Set) -> None:
     """What one who was released the key can make: the very header, and another plaintext that authenticates."""
     sink = io.BytesIO()
-    age.seal(io.BytesIO(b"x" + PLAIN[1:]), sink, PAIR.recipient, **made.keys)
+    age.seal(io.BytesIO(EDITED), sink, PAIR.recipient, **made.keys)
     made.patch(made.start, sink.getvalue()[made.start :])
 
 
@@ -246,7 +247,7 @@ def test_what_only_pinned_pieces_refuse(made: Set) -> None:
         made.open().readall()
     made.pin_header()
     with made.open() as sealed:
-        assert sealed.readall() == b"x" + PLAIN[1:]
+        assert sealed.readall() == EDITED
 
 
 OWNER_CASES: dict[str, tuple[str, Callable[[Set], object]]] = {

@@ -119,11 +119,15 @@ async def test_a_secret_comes_in_sealed_and_its_pair_goes(running: Running, oper
         await operator("ImportKeyVersion", pb.ImportKeyVersionRequest(name=awaiting.name, sealed=sealed), Change)
 
 
+def _flipped(sealed: bytes) -> bytes:
+    return sealed[:-1] + bytes([sealed[-1] ^ 1])
+
+
 SEALED: dict[str, Callable[[bytes, str], bytes]] = {
     "nothing": lambda key, name: b"",
     "the secret itself": lambda key, name: b"\x07" * 64,
     "cut short": lambda key, name: seal_import(key, ORIGIN, name, b"s" * 32)[:-1],
-    "one bit": lambda key, name: seal_import(key, ORIGIN, name, b"s" * 32)[:-1] + b"\x00",
+    "one bit": lambda key, name: _flipped(seal_import(key, ORIGIN, name, b"s" * 32)),
     "for another version": lambda key, name: seal_import(key, ORIGIN, f"{name}1", b"s" * 32),
     "for another deployment": lambda key, name: seal_import(key, "other.example", name, b"s" * 32),
     "for another pair": lambda key, name: seal_import(KeyPair.generate(bytes(32)).recipient.public, ORIGIN, name, b"s"),
