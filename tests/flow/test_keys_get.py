@@ -72,16 +72,17 @@ async def test_the_bytes_go_to_a_descriptor(site: SimulatedSite) -> None:
 async def test_it_waits_for_a_broker_that_starts_later(
     site: SimulatedSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    assert await asyncio.to_thread(get, site, port, "--dir", str(tmp_path)) == 5
-    capsys.readouterr()
-    waiting = asyncio.create_task(asyncio.to_thread(get, site, port, "--dir", str(tmp_path / "k"), "--wait", "1m"))
-    while "again in" not in capsys.readouterr().err:  # noqa: ASYNC110  # what is printed has no event
-        await asyncio.sleep(0.05)
-    async with site.serve(workload_port=port):
-        assert await waiting == 0
+    with socket.socket() as held:  # bound and never listening: nobody answers there, and nobody else is given the port
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        assert await asyncio.to_thread(get, site, port, "--dir", str(tmp_path)) == 5
+        capsys.readouterr()
+        waiting = asyncio.create_task(asyncio.to_thread(get, site, port, "--dir", str(tmp_path / "k"), "--wait", "1m"))
+        while "again in" not in capsys.readouterr().err:  # noqa: ASYNC110  # what is printed has no event
+            await asyncio.sleep(0.05)
+        async with site.serve(workload_port=port, share_ports=True):
+            assert await waiting == 0
     assert (tmp_path / "k" / f"{NAME}.key").read_bytes() == site.key.seed
 
 

@@ -113,7 +113,7 @@ class SimulatedSite:
 
     @contextlib.asynccontextmanager
     async def serve(
-        self, *, faults: Faults = no_fault, workload_port: int = 0, people_port: int = 0
+        self, *, faults: Faults = no_fault, workload_port: int = 0, people_port: int = 0, share_ports: bool = False
     ) -> AsyncIterator[tuple[Running, Listeners]]:
         """Serves on loopback in this process."""
         with self.open(faults=faults) as running:
@@ -123,6 +123,7 @@ class SimulatedSite:
                 host="127.0.0.1",
                 workload_port=workload_port,
                 people_port=people_port,
+                share_ports=share_ports,
                 publish_every_s=0.2,
             ) as listeners:
                 yield running, listeners
