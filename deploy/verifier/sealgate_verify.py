@@ -360,16 +360,19 @@ def read_receipt(file: Path, trust: Trust, origin: str) -> Receipt:
 # --- entries
 
 
+PLAIN_KEY, WHOLE_NUMBER = re.compile("[a-z0-9_]+").fullmatch, re.compile("-?[0-9]+").fullmatch  # asked of each
+
+
 def take_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object, no key twice, plain keys."""
     found = dict(pairs)
-    need(len(found) == len(pairs) and all(is_text(key, "[a-z0-9_]+") for key in found), "a key twice, or an odd one")
+    need(len(found) == len(pairs) and all(map(PLAIN_KEY, found)), "a key twice, or an odd one")
     return found
 
 
 def take_number(text: str) -> int:
     """A whole number that every JSON reader has exactly; no fraction, exponent, infinity."""
-    need(is_text(text, "-?[0-9]+") and abs(int(text)) <= MAX_INTEGER, "a number beyond 2**53, or not whole")
+    need(WHOLE_NUMBER(text) and abs(int(text)) <= MAX_INTEGER, "a number beyond 2**53, or not whole")
     return int(text)
 
 
@@ -380,8 +383,10 @@ DECODER = json.JSONDecoder(
 
 def depth_of(value: object) -> int:
     """How many objects and lists lie within each other."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
+    if not isinstance(value, dict | list):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max((depth_of(each) for each in inner if isinstance(each, dict | list)), default=0)
 
 
 def read_entry(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -521,8 +526,9 @@ class Audit:
                 self.found[level] = problem
 
     def _check(self, level: str, holds: object, what: str, verdict: Verdict = Verdict.TAMPERED) -> None:
-        with self._noting(level):
-            need(holds, what, verdict)
+        if not holds:
+            with self._noting(level):
+                need(False, what, verdict)
 
     def _read(self, head: Head, receipts: list[Receipt]) -> None:
         due: defaultdict[int, list[Receipt]] = defaultdict(list)
