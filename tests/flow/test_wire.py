@@ -297,9 +297,10 @@ async def test_any_bytes_to_any_method_are_a_named_error(site: SimulatedSite, ca
                 where: await held.enter_async_context(grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials))
                 for where, port in ports.items()
             }
-            for where, method, _ in methods():
-                for payload in payloads:
-                    code, details = await _answer(channels[where], method, payload)
+            for payload in payloads:
+                asked = [(channels[where], method) for where, method, _ in methods()]
+                answers = await asyncio.gather(*(_answer(channel, method, payload) for channel, method in asked))
+                for (_, method), (code, details) in zip(asked, answers, strict=True):
                     assert code not in {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}, (method, payload)
                     assert "Traceback" not in details
                     seen.add(code)

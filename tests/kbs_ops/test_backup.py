@@ -34,22 +34,22 @@ def _move_away(site: SimulatedSite, name: str = "lost") -> Path:
 
 async def test_a_backup_while_it_serves_is_of_one_moment(site: SimulatedSite, tmp_path: Path) -> None:
     with site.open(repeats=unslowed()) as running:
-        stop = asyncio.Event()
+        stop, written = asyncio.Event(), asyncio.Event()
 
-        async def load() -> int:
-            n = 0
+        async def load() -> None:
             while not stop.is_set():
                 assert await ask(site, running) == GRANTED
-                n += 1
-            return n
+                written.set()
 
         loading = asyncio.create_task(load())
         kept = []
         for n in range(3):
-            await asyncio.sleep(0.05)
+            written.clear()
+            more = asyncio.create_task(written.wait())
+            await asyncio.wait({loading, more}, return_when=asyncio.FIRST_COMPLETED)
             kept.append(await asyncio.to_thread(backup, site.site.store, tmp_path / f"b{n}.db"))
         stop.set()
-        assert await loading > 0
+        await loading
         last = running.reader.head()
     assert kept[0].head.size < kept[-1].head.size <= last.size
     for n, each in enumerate(kept):

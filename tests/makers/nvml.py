@@ -56,6 +56,7 @@ class FakeNvml:
         self.ready = 0
         self.open = 0
         self.calls: list[str] = []
+        self._counting = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
         """Constants are the real module's."""
@@ -64,8 +65,10 @@ class FakeNvml:
         raise AttributeError(name)
 
     def _called(self, name: str) -> None:
-        self.calls.append(name)
-        if self.calls.count(name) >= self._hangs.get(name, 1 << 30):
+        with self._counting:  # of two at once, one is the second
+            self.calls.append(name)
+            nth = self.calls.count(name)
+        if nth >= self._hangs.get(name, 1 << 30):
             self.released.wait(20)
         if name in self._fails:
             raise pynvml.NVMLError(self._fails[name])

@@ -67,7 +67,7 @@ class VendorServer:
 
     async def idle(self) -> None:
         """Returns when no connection is open any more; raises TimeoutError if that takes too long."""
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await self._idle.wait()
 
     async def __aenter__(self) -> Self:

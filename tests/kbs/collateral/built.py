@@ -100,7 +100,7 @@ async def built(
     *,
     clock: Clock | None = None,
     limits: Limits | None = None,
-    seconds: float = 1.0,
+    seconds: float = 20.0,
     strangers: int = 64,
     pccs: bool = False,
     unused_ms: int = 30 * DAY,

@@ -210,7 +210,7 @@ async def test_a_manifest_that_is_wrong_is_not_accepted(tmp_path: Path, lie: str
     vendor = fake()
     async with VendorServer(vendor, post=vendor.post) as server:
         server.fault = lambda asked: answer() if asked.startswith(path) else None
-        async with built(tmp_path / "s.db", vendor, server) as it:
+        async with built(tmp_path / "s.db", vendor, server, seconds=1 if lie == "a hang" else 20) as it:
             with pytest.raises(Unavailable) as refused:
                 await judged(it, GPU)
             assert told in cause(refused.value)
@@ -253,7 +253,7 @@ async def test_a_response_that_is_wrong_is_not_accepted(tmp_path: Path, lie: str
 
     async with VendorServer(vendor, post=post) as server:
         server.fault = lambda path: Answer(status=404) if "crl" in path else None
-        async with built(tmp_path / "s.db", vendor, server) as it:
+        async with built(tmp_path / "s.db", vendor, server, seconds=1 if lie == "a hang" else 20) as it:
             with pytest.raises(Unavailable) as refused:
                 await judged(it, GPU)
             errors = await it_errors(it, PROVISIONER)

@@ -177,7 +177,7 @@ async def test_what_the_service_has_wrong_is_never_accepted(tmp_path: Path, name
     kept = {"/tcb?": "intel/tcb", "/qe/identity": "intel/qe", "/pckcrl": "intel/pckcrl", "rootcacrl": "intel/rootcrl"}
     pcs = FakePcs(INTEL)
     async with VendorServer(pcs) as server:
-        async with built(tmp_path / "s.db", pcs, server) as it:
+        async with built(tmp_path / "s.db", pcs, server, seconds=1 if name == "a hang" else 20) as it:
             server.fault = lambda path: answer() if where in path else None
             with pytest.raises(Unavailable, match="COLLATERAL_UNAVAILABLE") as failure:
                 await it.verify(quoted())

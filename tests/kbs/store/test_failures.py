@@ -119,7 +119,7 @@ async def test_a_locked_database_is_unavailable_for_all_at_once(tmp_path: Path) 
         results = await asyncio.gather(*(door.commit([unit(n)]) for n in range(40)), return_exceptions=True)
         took = loop.time() - began
         assert {type(r) for r in results} == {StoreUnavailable}
-        assert took < 4
+        assert took < 6  # 12 s if each had a wait of its own
         other.execute("ROLLBACK")
         committed((await door.commit([unit("after")]))[0])
     assert check_log(path) == 1
