@@ -260,7 +260,7 @@ def test_incident_freezes_what_it_finds_and_tells_what_it_cannot_read(tmp_path: 
         path.unlink()
     done = command("incident", "--directory", tmp_path, "--out", tmp_path / "f.json", "--json")
     assert (done.code, json.loads(done.out)["state"]) == (5, "unreadable")
-    assert "cannot be opened" in json.loads((tmp_path / "f.json").read_bytes())["unreadable"]
+    assert "is not there" in json.loads((tmp_path / "f.json").read_bytes())["unreadable"]
 
 
 def test_a_good_store_that_is_not_the_one_seen_stays_frozen(tmp_path: Path) -> None:
