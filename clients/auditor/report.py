@@ -32,6 +32,7 @@ class Verdict(enum.Enum):
     UNANCHORED = ("unanchored", 12)
     STALE = ("stale", 12)
     INCOMPLETE = ("incomplete", 11)
+    FOREIGN = ("foreign", 13)
     TAMPERED = ("tampered", 10)
 
     def __init__(self, word: str, code: int) -> None:
@@ -50,6 +51,7 @@ _MEANING: Mapping[str, Verdict] = {
     "BUNDLE_MISSING": Verdict.INCOMPLETE,
     "TILE_MISSING": Verdict.INCOMPLETE,
     "ENTRY_VERSION": Verdict.INCOMPLETE,  # written by a newer Sealgate: not to be judged, neither good nor bad
+    "CHECKPOINT_FOREIGN": Verdict.FOREIGN,  # the trust file and the log do not belong together: one is the wrong one
     "RECEIPT_AHEAD": Verdict.STALE,  # publication lags behind receipts, by seconds in an honest log
 }
 
@@ -178,6 +180,8 @@ _WORDS = {
     Verdict.UNANCHORED: "ok, unanchored",
     Verdict.STALE: "stale: the log is known to reach further; fetch it again, and if it stays so, entries are withheld",
     Verdict.INCOMPLETE: "incomplete: what is there is not all; nothing is proven, neither good nor bad",
+    Verdict.FOREIGN: "FOREIGN: not signed by any key that this trust file names; either this is not this deployment's "
+    "log, or it was put in its place. Nothing else was looked at",
     Verdict.TAMPERED: "TAMPERED: keep the directory, the state and the receipts as they are, they are the evidence",
 }
 

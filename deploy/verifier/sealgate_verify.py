@@ -15,7 +15,8 @@ Whoever holds the log key can cut off the tail or sign another history, and all 
 receipt is held against is "unanchored".
 
 exit codes: 0 ok; 2 usage; 4 the trust file is simulated, or a receipt does not prove itself; 5 a file cannot be read;
-10 tampering proven; 11 data incomplete; 12 unanchored, or stale (a receipt is of a later tree)
+10 tampering proven; 11 data incomplete; 12 unanchored, or stale (a receipt is of a later tree); 13 foreign: not signed
+by any key that the trust file names, so either not this deployment's log, or replaced
 """
 
 from __future__ import annotations
@@ -58,10 +59,18 @@ class Verdict(enum.IntEnum):
     UNANCHORED = 1
     STALE = 2
     INCOMPLETE = 3
-    TAMPERED = 4
+    FOREIGN = 4
+    TAMPERED = 5
 
 
-EXIT = {Verdict.OK: 0, Verdict.UNANCHORED: 12, Verdict.STALE: 12, Verdict.INCOMPLETE: 11, Verdict.TAMPERED: 10}
+EXIT = {
+    Verdict.OK: 0,
+    Verdict.UNANCHORED: 12,
+    Verdict.STALE: 12,
+    Verdict.INCOMPLETE: 11,
+    Verdict.FOREIGN: 13,
+    Verdict.TAMPERED: 10,
+}
 
 
 class Problem(ValueError):
@@ -233,7 +242,7 @@ def open_checkpoint(raw: bytes, trust: Trust, *, exact: bool) -> Head:
     """The checkpoint: every line of a known key verifies, and there is one. `exact` wants the one base64 form."""
     try:
         origin = raw.partition(b"\n")[0].decode("utf-8")
-        text = open_note(raw, [key for key in trust.keys if key.name == origin], exact=exact)
+        text = open_note(raw, [key for key in trust.keys if key.name == origin], exact=exact, trusted=trust.keys)
         origin, size, root, end = text.split("\n")
         head = Head(origin, from_decimal(size), from_base64(root))
     except Problem:
@@ -244,8 +253,11 @@ def open_checkpoint(raw: bytes, trust: Trust, *, exact: bool) -> Head:
     return head
 
 
-def open_note(raw: bytes, keys: list[Key], *, exact: bool) -> str:
-    """The text of a note: every line of one of `keys` verifies, and there is one."""
+def open_note(raw: bytes, keys: list[Key], *, exact: bool, trusted: list[Key] | None = None) -> str:
+    """The text of a note: every line of one of `keys` verifies, and there is one.
+
+    One without so much as the id of a `trusted` key says nothing of the log that these are of.
+    """
     need(len(raw) <= MAX_NOTE, "a note of more than a million bytes")
     body, blank, tail = raw.decode("utf-8").rpartition("\n\n")
     rows = tail.split("\n")
@@ -254,6 +266,10 @@ def open_note(raw: bytes, keys: list[Key], *, exact: bool) -> str:
     lines = [read_line(row, exact=exact) for row in rows]
     text = f"{body}\n"
     known = {(key.name, key.id): key for key in keys}
+    ours = trusted is None or not {key.id for key in trusted}.isdisjoint(blob_id for (_, blob_id), _ in lines)
+    need(
+        ours, "not signed by any key that the trust file names: not this deployment's log, or replaced", Verdict.FOREIGN
+    )
     need(any(place in known for place, _ in lines), "not signed by a key that is trusted")
     for place, blob in lines:
         if place in known:

@@ -83,6 +83,9 @@ NOTHING: Found = (Verdict.UNANCHORED, [])
 FINE: Found = (Verdict.OK, [])
 
 
+FOREIGN: Found = (Verdict.FOREIGN, [("V1", "CHECKPOINT_FOREIGN", None)])
+
+
 def tampered(*found: tuple[str, str, int | None]) -> Found:
     return Verdict.TAMPERED, found
 
@@ -190,6 +193,18 @@ def _with_bad_line(raw: bytes) -> bytes:
     note = Note.parse(raw)
     line = note.signatures[0]
     return replace(note, signatures=(line, replace(line, blob=bytes(64)))).encode()
+
+
+def _under_another_name(raw: bytes) -> bytes:
+    """20: the line of the log's key, said to be somebody else's."""
+    note = Note.parse(raw)
+    return replace(note, signatures=(replace(note.signatures[0], name="elsewhere.test/audit/1"),)).encode()
+
+
+def _of_elsewhere(raw: bytes) -> bytes:
+    """The log's own key under the text of another deployment."""
+    text = Note.parse(raw).text.replace(b"sealgate.test/audit/1", b"elsewhere.test/audit/1")
+    return sign_text(text, SignerKey.from_seed("sealgate.test/audit/1", SEED)).encode()
 
 
 def _other_size(log: MadeLog, directory: Path) -> None:
@@ -372,8 +387,10 @@ ATTACKS = {
         files=(Verdict.INCOMPLETE, [("V2", "BUNDLE_MISSING", 256)]),
         receipt=(Verdict.INCOMPLETE, [("V2", "BUNDLE_MISSING", 256), ("V4", "RECEIPT_AHEAD", None)]),
     ),
-    "19 signed by another key under the log's name": Attack(
-        make=_checkpoint(signed_by(bytes(32))), files=tampered(("V1", "NOTE_UNSIGNED", None))
+    "19 signed by another key under the log's name": Attack(make=_checkpoint(signed_by(bytes(32))), files=FOREIGN),
+    "20 the id of the log's key under another name": Attack(
+        make=_checkpoint(_under_another_name),
+        files=tampered(("V1", "NOTE_UNSIGNED", None)),
     ),
     "21 a second signature that does not verify": Attack(
         make=_checkpoint(_with_bad_line), files=tampered(("V1", "NOTE_SIGNATURE", None))
@@ -453,7 +470,10 @@ ATTACKS = {
         make=_half_published, files=NOTHING, state=FINE, receipt=(Verdict.STALE, [("V4", "RECEIPT_AHEAD", None)])
     ),
     "log of another deployment, signed by its own key": Attack(
-        make=_checkpoint(signed_by(SEED, "elsewhere.test/audit/1")), files=tampered(("V1", "CHECKPOINT_ORIGIN", None))
+        make=_checkpoint(signed_by(SEED, "elsewhere.test/audit/1")), files=FOREIGN
+    ),
+    "text of another deployment, signed by our key": Attack(
+        make=_checkpoint(_of_elsewhere), files=tampered(("V1", "CHECKPOINT_ORIGIN", None))
     ),
     "checkpoint empty": Attack(make=_checkpoint(lambda raw: b""), files=tampered(("V1", "NOTE_FORMAT", None))),
     "genesis names another key": Attack(

@@ -151,6 +151,7 @@ COVERED = {
     "ok": "25 sixteen lines of strangers",
     "stale": "14 frozen at an old genuine state",
     "incomplete": "full bundle missing",
+    "foreign": "19 signed by another key under the log's name",
     "tampered": "1 leaf edited",
 }
 
