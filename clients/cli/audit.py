@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from clients.cli import audit_incident, audit_receipts
 from clients.cli.audit_receipts import read_receipt
-from clients.cli.log_keys import add_log_keys, read_informed
+from clients.cli.log_keys import add_log_keys, read_note
 from clients.errors import Usage
 
 if TYPE_CHECKING:
     from clients.auditor.report import Report
     from clients.auditor.source import Directory
+    from clients.auditor.state import State
     from clients.cli.main import Doors
     from clients.trust import Trust
 
@@ -35,17 +36,19 @@ _VERIFY = """Verifies a published log from its files alone, in one pass; memory 
 Whoever holds the log key can cut off the tail or sign another history, and V1 to V3 will pass. What they cannot change
 is a checkpoint or a receipt that you keep. So a log that passes without either is "ok, unanchored", exit code 12;
 --allow-unanchored accepts that. With --state, the first run keeps the signed checkpoint (trust on first use) and each
-later run refuses a log that has shrunk or forked. A state is kept only if the verdict is ok. Receipts vouch for the
-entries before them; what is later rests on the log key, and the report says from where on."""
+later run refuses a log that has shrunk or forked. A state is kept only if the verdict is ok. Where the trust file names
+an offline key, the newest note of log keys is kept with it, and an older one is refused (LOG_KEYS_VERSION, code 4).
+Receipts vouch for the entries before them; what is later rests on the log key, and the report says from where on."""
 
 _VERIFY_EPILOG = """exit codes:
    0  ok (or unanchored, with --allow-unanchored)
    2  the command, the trust file or the state file cannot be used
-   4  the trust file is of a simulated deployment, or a receipt does not prove itself
+   4  the trust file is of a simulated deployment, or a receipt or the note of log keys is not to be believed
    5  a file cannot be read
   10  tampering proven: signature, hash, place, time, chain, genesis, fork, or a log smaller than the saved state
   11  data incomplete: a checkpoint, bundle or tile is missing, or an entry is of a newer schema
   12  unanchored, or stale: a receipt is of a tree that the published checkpoint does not reach yet
+  13  foreign: not signed by any key that the trust file names; not this deployment's log, or one put in its place
 
 examples:
   sealgate audit verify ./log --trust trust.json --state audit.state
@@ -131,37 +134,53 @@ class _Look:
 
     trust: Trust
     source: Directory
-    saved: bytes | None
+    state: State | None
+    log_keys: bytes
     receipts: Mapping[str, bytes]
     report: Report
+
+    @property
+    def saved(self) -> bytes | None:
+        """The checkpoint of the last audit."""
+        return None if self.state is None else self.state.checkpoint
 
 
 def _look(args: argparse.Namespace, doors: Doors) -> _Look:
     """Reads what the command line names and verifies the log from it."""
-    from clients.auditor.state import read_state  # noqa: PLC0415  # the command line must start fast
+    from clients.auditor.known_keys import informed  # noqa: PLC0415  # the command line must start fast
+    from clients.auditor.state import read_state  # noqa: PLC0415
     from clients.auditor.verify import verify  # noqa: PLC0415
+    from clients.trust import read_trust  # noqa: PLC0415
 
     source = _source(args.directory)
-    trust = read_informed(args, doors, source)
-    saved = None if args.state is None else read_state(args.state)
+    trust = read_trust(args.trust, simulated=doors.simulated)
+    state = None if args.state is None else read_state(args.state)
+    kept = b"" if state is None else state.log_keys
+    log_keys = kept if trust.log_root is None else read_note(args, source)
+    trust = informed(trust, log_keys, kept)
     receipts = {str(path): read_receipt(path) for path in args.receipt}
-    first_use = args.state is not None and saved is None
-    report = verify(source, trust, saved=saved, first_use=first_use, receipts=receipts)
-    return _Look(trust=trust, source=source, saved=saved, receipts=receipts, report=report)
+    report = verify(
+        source,
+        trust,
+        saved=None if state is None else state.checkpoint,
+        first_use=args.state is not None and state is None,
+        receipts=receipts,
+    )
+    return _Look(trust=trust, source=source, state=state, log_keys=log_keys, receipts=receipts, report=report)
 
 
 def _verify(args: argparse.Namespace, doors: Doors) -> int:
     from clients.auditor.report import Verdict  # noqa: PLC0415
-    from clients.auditor.state import write_state  # noqa: PLC0415
+    from clients.auditor.state import State, write_state  # noqa: PLC0415
 
     seen = _look(args, doors)
     end = time.monotonic() + args.wait
     while seen.report.verdict is Verdict.STALE and time.monotonic() < end:
         time.sleep(_LOOK_AGAIN_S)
         seen = _look(args, doors)
-    report, saved = seen.report, seen.saved
+    report = seen.report
     if args.state is not None and report.verdict is Verdict.OK and report.checkpoint is not None:
-        write_state(args.state, report.checkpoint, old=saved)
+        write_state(args.state, State(checkpoint=report.checkpoint, log_keys=seen.log_keys), old=seen.state)
     code = 0 if report.verdict is Verdict.UNANCHORED and args.allow_unanchored else report.verdict.code
     try:
         print(json.dumps(report.document()) if args.json else report.text(), flush=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from clients.cli.main import Doors
     from clients.trust import Trust
 
-__all__ = ["add_log_keys", "read_informed"]
+__all__ = ["add_log_keys", "read_informed", "read_note"]
 
 _MAX_NOTE = 1_000_000
 
@@ -33,15 +33,19 @@ def read_informed(args: argparse.Namespace, doors: Doors, source: Source | None 
 
     Raises as `read_trust` and `Trust.informed`, and Usage for a note that cannot be read.
     """
-    from clients.auditor.source import LOG_KEYS  # noqa: PLC0415  # the command line must start fast
-    from clients.trust import read_trust  # noqa: PLC0415
+    from clients.trust import read_trust  # noqa: PLC0415  # the command line must start fast
 
     trust = read_trust(args.trust, simulated=doors.simulated)
-    if trust.log_root is None:
-        return trust
+    return trust if trust.log_root is None else trust.informed(read_note(args, source))
+
+
+def read_note(args: argparse.Namespace, source: Source | None = None) -> bytes:
+    """The note that the command line names, or that lies beside the log; empty if there is none. Raises Usage."""
+    from clients.auditor.source import LOG_KEYS  # noqa: PLC0415
+
     if args.log_keys is not None:
-        return trust.informed(_read(args.log_keys))
-    return trust.informed((source.read(LOG_KEYS) if source else None) or b"")
+        return _read(args.log_keys)
+    return (source.read(LOG_KEYS) if source else None) or b""
 
 
 def _read(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
     store.db        the store, of one moment           recovery.json   the root key, wrapped for the recovery keys
     broker.toml     the configuration, as it was read  trust.json      what workloads and auditors trust
+    log-root.pub    the offline key's public half      log-keys        the note that it signed, which lists the log keys
     backup.json     SHA-256 of each, the log's head, and what the configuration names that is not in here
 
 The root key is not in it in clear, nor is any secret that the configuration refers to.
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from attest.tlog.entry import parse_leaf
+from attest.tlog.log_keys import LogKeys
 from kbs.custody.file import write_private
 from kbs.custody.recovery import RecoveryKey, open_recovery
 from kbs.custody.rotation import opens
@@ -26,6 +28,7 @@ from kbs.serve.config.load import Loaded
 from kbs.serve.config.option import SecretRef
 from kbs.serve.config.sections import SECTIONS, Config
 from kbs.serve.lock import Busy, alone
+from kbs.serve.log_keys import LogKeysRefused, open_kept, own_key
 from kbs.serve.secrets import root_path
 from kbs.serve.site import Site
 from kbs.store.backup import Exists, Kept, backup, look
@@ -35,11 +38,21 @@ from kbs.store.port import Clock
 from kbs.store.read import Reader
 from kbs.store.schema import SCHEMA_VERSION
 
-__all__ = ["LIST", "STORE", "BackupSet", "make_backup", "opened_by", "read_backup"]
+__all__ = [
+    "LIST",
+    "STORE",
+    "BackupSet",
+    "carried",
+    "log_keys_of",
+    "make_backup",
+    "note_version",
+    "opened_by",
+    "read_backup",
+]
 
 STORE, LIST = "store.db", "backup.json"
 _VERSION = "sealgate.backup/1"
-_COPIED = ("recovery.json", "trust.json")
+_ROOT, _NOTE = "log-root.pub", "log-keys"
 _MAX_BYTES = 1 << 24
 
 
@@ -129,11 +142,17 @@ def _refuse_half_rotated(site: Site, loaded: Loaded | None) -> None:
 
 
 def _copy(site: Site, loaded: Loaded | None, to: Path) -> None:
-    for name in _COPIED:
-        if (site.directory / name).exists():
-            write_private(to / name, (site.directory / name).read_bytes())
+    for name, path in carried(site).items():
+        if path.exists():
+            write_private(to / name, path.read_bytes())
     if loaded is not None:
         write_private(to / "broker.toml", loaded.raw)
+
+
+def carried(site: Site) -> dict[str, Path]:
+    """What a backup has besides store and configuration, by its name there, and where it belongs."""
+    trust = site.directory / "trust.json"
+    return {"recovery.json": site.recovery, "trust.json": trust, _ROOT: site.log_root, _NOTE: site.log_keys}
 
 
 def _remove(partial: Path) -> None:
@@ -198,6 +217,32 @@ def read_backup(directory: Path) -> BackupSet:
     return BackupSet(
         directory=directory, kept=kept, at=at, serving=serving, files=files, recovery_keys=keys, elsewhere=elsewhere
     )
+
+
+def log_keys_of(found: BackupSet, note: bytes | None = None) -> LogKeys | None:
+    """The note of log keys in a backup, or another, judged by the offline key in it; None if the backup has none.
+
+    Raises StoreUnusable for one that this key did not sign, or that lacks the key which signs the backup's log.
+    """
+    if _NOTE not in found.files:
+        return None
+    if _ROOT not in found.files:
+        raise StoreUnusable(f"{found.directory / _NOTE} has no offline key beside it: nobody can tell whose it is")
+    try:
+        own = own_key(found.directory / STORE)
+        root, kept = ((found.directory / name).read_bytes() for name in (_ROOT, _NOTE))
+        return open_kept(root, kept if note is None else note, own.name.rpartition("/audit/")[0], own)
+    except LogKeysRefused as error:
+        raise StoreUnusable(f"{found.directory / _NOTE} is not to be believed: {error}") from error
+
+
+def note_version(found: BackupSet, note: bytes | None = None) -> int:
+    """The version of the backup's note, or of another judged by its offline key; 0 for what is not to be believed."""
+    try:
+        keys = log_keys_of(found, note)
+    except StoreUnusable:
+        return 0
+    return 0 if keys is None else keys.version
 
 
 def opened_by(found: BackupSet, key: RecoveryKey) -> int:

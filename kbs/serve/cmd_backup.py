@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _BACKUP = """Makes the new directory --out, mode 0700, while the broker serves: the store of one moment, opened and
-checked; recovery.json, which each recovery key opens; trust.json; the configuration; and a list with the SHA-256 of
-each and with what is not in it. The root key is not in it in clear: a recovery key brings it back.
+checked; recovery.json, which each recovery key opens; trust.json; the configuration; the offline key's public half and
+the note of log keys, if there are any; and a list with the SHA-256 of each and with what is not in it. The root key is
+not in it in clear: a recovery key brings it back.
 
 A backup is behind what is published after it: restored then, it freezes instead of forking the log. So keep one that
 was made with the broker stopped whenever you move it, and put the published log where it is not lost with the machine.
@@ -28,7 +29,8 @@ was made with the broker stopped whenever you move it, and put the published log
 `backup verify` tells if a backup is whole and, with a recovery key, that this key opens every key in it."""
 
 _VERIFY = """Reads a backup and changes nothing: every file is what it was, the store is sound and is the one that the
-list tells of. With --recovery-key also the drill of a restore: that key opens the root key, and that every key of the
+list tells of, and the note of log keys, if there is one, is signed by the offline key and lists the log's own. With
+--recovery-key also the drill of a restore: that key opens the root key, and that every key of the
 backup. Make it with each recovery key, on another machine than the broker's."""
 
 _RESTORE = """Makes the store from a backup, where no store is, and checks it against what was published: the site's
@@ -130,10 +132,11 @@ def _told(found: BackupSet) -> list[str]:
 
 
 def _verify(args: argparse.Namespace, doors: Doors) -> int:
-    from kbs.serve.backup_set import opened_by, read_backup  # noqa: PLC0415
+    from kbs.serve.backup_set import log_keys_of, opened_by, read_backup  # noqa: PLC0415
     from kbs.serve.cmd_custody import recovery_key  # noqa: PLC0415
 
     found = read_backup(args.backup)
+    listed = log_keys_of(found)
     key = recovery_key(args.recovery_key) if args.recovery_key is not None else None
     count = opened_by(found, key) if key is not None else None
     drilled = (
@@ -144,9 +147,13 @@ def _verify(args: argparse.Namespace, doors: Doors) -> int:
     lines = [
         f"{args.backup} is whole: {_what(found)}.",
         drilled,
+        f"The note of log keys is version {listed.version}, signed by its offline key, and lists the log's key."
+        if listed
+        else "It has no note of log keys: trust files list the log's key.",
         *_told(found),
     ]
-    told = {"backup": str(args.backup), **found.document(), "whole": True, "keys_opened": count}
+    note = {"log_keys_version": listed.version if listed else None}
+    told = {"backup": str(args.backup), **found.document(), "whole": True, "keys_opened": count, **note}
     doors.say(json.dumps(told) if args.json else "\n".join(lines))
     return 0
 

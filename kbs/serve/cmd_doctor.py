@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_TEXT = """Says in sentences what is wrong with a deployment: configuration, clock, store, log, custody, certificates,
-collateral, people, processes. It changes nothing, and the broker may serve meanwhile.
+_TEXT = """Says in sentences what is wrong with a deployment: configuration, clock, store, log, log keys, custody,
+certificates, collateral, people, processes. It changes nothing, and the broker may serve meanwhile.
 
 What could not be looked at is shown as skipped, never as fine. Exit codes: 0 nothing is wrong (there may be
 warnings), 2 the configuration cannot be used, 5 there is a problem, 10 the log is frozen."""

@@ -12,12 +12,12 @@ from kbs.log.log_note import LogNote
 from kbs.log.publish import write_synced
 from kbs.serve.lock import alone
 from kbs.serve.site import Site
-from kbs.store.connect import open_reader
+from kbs.store.connect import open_any
 from kbs.store.errors import StoreUnavailable, StoreUnusable
 from kbs.store.port import Faults, no_fault
 from kbs.store.selfcheck import log_identity
 
-__all__ = ["LogKeysRefused", "adopt", "draft", "install", "installed", "read_file", "read_root"]
+__all__ = ["LogKeysRefused", "adopt", "draft", "install", "installed", "open_kept", "own_key", "read_file", "read_root"]
 
 
 class LogKeysRefused(Exception):
@@ -27,14 +27,14 @@ class LogKeysRefused(Exception):
 def read_root(site: Site) -> VerifierKey | None:
     """The public half of the offline key, None if none was adopted."""
     try:
-        return _parse(site.log_root.read_bytes(), site)
+        return _parse(site.log_root.read_bytes(), site.deployment)
     except FileNotFoundError:
         return None
 
 
 def adopt(site: Site, text: bytes, faults: Faults = no_fault) -> VerifierKey:
     """Takes an offline key's public half; there is one for ever, as images name it. Raises LogKeysRefused."""
-    root, kept = _parse(text, site), read_root(site)
+    root, kept = _parse(text, site.deployment), read_root(site)
     if kept is not None and kept != root:
         raise LogKeysRefused(f"{site.log_root} is {kept.vkey}: images that name it would believe no other")
     if kept is None:
@@ -48,12 +48,22 @@ def installed(site: Site) -> LogKeys | None:
     root, raw = read_root(site), LogNote(site.log_keys).current
     if root is None or not raw:
         return None
-    return _open(raw, root, site, 1)
+    return _open(raw, root, site.deployment, 1)
+
+
+def open_kept(root: bytes, note: bytes, deployment: str, own: VerifierKey) -> LogKeys:
+    """A note with the offline key it is said to be by, wherever they lie; raises LogKeysRefused.
+
+    1. the key is this deployment's kind, and signed the note  2. `own`, which signs the log, is listed in it
+    """
+    found = _open(note, _parse(root, deployment), deployment, 1)
+    _check_lists(found, own)
+    return found
 
 
 def draft(site: Site) -> LogKeys:
     """What is to be signed next: what is in force, and the key that signs the log now. Raises StoreUnusable."""
-    known, own = installed(site), _own_key(site)
+    known, own = installed(site), own_key(site.store)
     logs = known.logs if known else ()
     return LogKeys(
         deployment=site.deployment,
@@ -80,36 +90,42 @@ def _install(site: Site, raw: bytes, faults: Faults) -> LogKeys:
     if root is None:
         raise LogKeysRefused("no offline key was adopted: sealgate-broker log-keys adopt ROOT.pub --config ...")
     if raw == LogNote(site.log_keys).current:
-        return _open(raw, root, site, 1)
+        return _open(raw, root, site.deployment, 1)
     known = installed(site)
-    found = _open(raw, root, site, known.version + 1 if known else 1)  # 1, 2
-    own = _own_key(site)
-    if own not in found.logs:  # 3
-        raise LogKeysRefused(f"the note does not list {own.vkey}, which signs the log: no receipt would verify")
+    found = _open(raw, root, site.deployment, known.version + 1 if known else 1)  # 1, 2
+    _check_lists(found, own_key(site.store))  # 3
     write_synced(site.log_keys, raw)
     faults("log-keys-installed")
     return found
 
 
-def _open(raw: bytes, root: VerifierKey, site: Site, at_least: int) -> LogKeys:
+def _check_lists(found: LogKeys, own: VerifierKey) -> None:
+    if own not in found.logs:
+        raise LogKeysRefused(f"the note does not list {own.vkey}, which signs the log: no receipt would verify")
+
+
+def _open(raw: bytes, root: VerifierKey, deployment: str, at_least: int) -> LogKeys:
     try:
-        return open_log_keys(raw, root, site.deployment, at_least=at_least)
+        return open_log_keys(raw, root, deployment, at_least=at_least)
     except AttestError as error:
         raise LogKeysRefused(f"{error.check}: {error}") from error
 
 
-def _parse(text: bytes, site: Site) -> VerifierKey:
+def _parse(text: bytes, deployment: str) -> VerifierKey:
     try:
         root = VerifierKey.parse(text.decode("utf-8", "replace").strip())
-        check_root(root, site.deployment)
+        check_root(root, deployment)
     except AttestError as error:
-        raise LogKeysRefused(f"that is no offline key of {site.deployment}: {error}") from error
+        raise LogKeysRefused(f"that is no offline key of {deployment}: {error}") from error
     return root
 
 
-def _own_key(site: Site) -> VerifierKey:
-    """As genesis has it; every start of a broker checks that its key is this one."""
-    connection = open_reader(site.store)
+def own_key(store: Path) -> VerifierKey:
+    """What signs the log, as genesis has it; every start of a broker checks that its key is this one.
+
+    Raises StoreUnavailable, StoreUnusable.
+    """
+    connection, _ = open_any(store, "ro")  # of whatever schema: a backup's as well
     try:
         found = log_identity(connection)
     except sqlite3.Error as error:
@@ -117,7 +133,7 @@ def _own_key(site: Site) -> VerifierKey:
     finally:
         connection.close()
     if found is None:
-        raise StoreUnusable(f"{site.store} has no genesis entry; make the deployment: sealgate-broker init")
+        raise StoreUnusable(f"{store} has no genesis entry; make the deployment: sealgate-broker init")
     return VerifierKey.parse(found[1])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from pathlib import Path
 from kbs.custody.file import write_private
 from kbs.log.bodies import Broker, incident
 from kbs.log.incident import open_published, read_published
+from kbs.log.log_note import LOG_KEYS, LogNote
+from kbs.log.publish import write_synced
 from kbs.log.sequence import LogSequencer
 from kbs.model.log import LogHead
 from kbs.model.unit import Unit, Verdict
-from kbs.serve.backup_set import LIST, STORE, read_backup
+from kbs.serve.backup_set import LIST, STORE, BackupSet, carried, note_version, read_backup
 from kbs.serve.check import ensure_sound
 from kbs.serve.resolve import simulated
 from kbs.serve.site import Site
@@ -33,8 +36,6 @@ from kbs.store.schema import SCHEMA_VERSION
 from kbs.store.selfcheck import check_store, log_identity
 
 __all__ = ["Restored", "Unknown", "put_back"]
-
-_FILES = ("recovery.json", "trust.json")
 
 
 class Unknown(StoreUnusable):
@@ -65,23 +66,27 @@ def put_back(source: Path, site: Site, clock: Clock, *, published: Path | None, 
         raise StoreUnusable(f"{source} is not there")
     found = read_backup(source) if source.is_dir() else None  # 1
     outside = _outside(site, published, nothing_since=nothing_since)  # 2
-    files = tuple(name for name in _FILES if found and name in found.files)
+    files = {name: path for name, path in carried(site).items() if found and name in found.files}
     served = found is not None and found.serving
-    _ensure_same(source, site, files)
-    for name in files:  # 3
-        if not (site.directory / name).exists():
-            write_private(site.directory / name, (source / name).read_bytes())
+    note = files.pop(LOG_KEYS, None)
+    _ensure_same(source, files)
+    for name, path in files.items():  # 3
+        if not path.exists():
+            write_private(path, (source / name).read_bytes())
+    if found is not None and note is not None and not _note_stays(found, site):
+        write_synced(note, (source / LOG_KEYS).read_bytes())  # published, hence not the broker's alone to read
+        files[LOG_KEYS] = note
     kept = restore(source / STORE if found else source, site.store)
     try:
         if outside is not None:
             _ensure_continues(site, outside, clock)  # 4
         if kept.schema != SCHEMA_VERSION:
-            return Restored(kept=kept, files=files, frozen=None, logged=False, served=served)
+            return Restored(kept=kept, files=tuple(files), frozen=None, logged=False, served=served)
         head = ensure_sound(site.store, site.log, clock)
     except LogFrozen as error:
-        return Restored(kept=kept, files=files, frozen=error, logged=False, served=served)
+        return Restored(kept=kept, files=tuple(files), frozen=error, logged=False, served=served)
     _log(site, kept, head, source / LIST if found else source, clock)  # 5
-    return Restored(kept=kept, files=files, frozen=None, logged=True, served=served)
+    return Restored(kept=kept, files=tuple(files), frozen=None, logged=True, served=served)
 
 
 def _outside(site: Site, published: Path | None, *, nothing_since: bool) -> Path | None:
@@ -136,9 +141,14 @@ def _log(site: Site, kept: Kept, head: LogHead, listed: Path, clock: Clock) -> N
         asyncio.run(_commit(door, Unit(verdict=Verdict(draft=draft, own=own))))
 
 
-def _ensure_same(source: Path, site: Site, files: tuple[str, ...]) -> None:
-    for name in files:
-        there = site.directory / name
+def _note_stays(found: BackupSet, site: Site) -> bool:
+    """Whether the site has a note of log keys that is as new as the backup's: what was published stays in force."""
+    note = LogNote(site.log_keys).current
+    return bool(note) and note_version(found, note) >= note_version(found)
+
+
+def _ensure_same(source: Path, files: Mapping[str, Path]) -> None:
+    for name, there in files.items():
         if there.exists() and there.read_bytes() != (source / name).read_bytes():
             raise Exists(f"{there} exists and differs from the one in the backup: move it away, or keep it elsewhere")
 

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from attest.tlog.checkpoint import open_checkpoint
-from attest.tlog.keys import VerifierKey
-from clients.auditor.state import write_state
+from attest.tlog.keys import SignerKey, VerifierKey
+from attest.tlog.log_keys import LogKeys
+from attest.tlog.note import sign_text
+from clients.auditor.state import State, write_state
 from clients.cli.main import Doors, main
 from clients.errors import Unavailable
 from tests.makers.log import MadeLog, edit, make_log, resequence
@@ -169,16 +171,122 @@ def test_a_log_that_fails_leaves_the_state_alone(site: Site) -> None:
 
 def test_a_state_that_another_audit_changed_is_not_overwritten(site: Site) -> None:
     state = site.folder / "audit.state"
-    for old in (None, b"another"):
+    for old in (None, State(checkpoint=b"another"), State(checkpoint=b"newer", log_keys=b"note")):
         state.write_bytes(b"newer")
         with pytest.raises(Unavailable, match="another audit has changed"):
-            write_state(state, b"mine", old=old)
+            write_state(state, MINE, old=old)
         assert state.read_bytes() == b"newer"
     state.unlink()
     with pytest.raises(Unavailable, match="another audit has changed"):
-        write_state(state, b"mine", old=b"newer")
-    write_state(state, b"mine", old=None)
+        write_state(state, MINE, old=State(checkpoint=b"newer"))
+    write_state(state, MINE, old=None)
     assert state.read_bytes() == b"mine"
+
+
+MINE = State(checkpoint=b"mine")
+ROOT = SignerKey.from_seed("sealgate.test/log-keys", bytes([9] * 32))
+
+
+def _note(site: Site, version: int, *extra: VerifierKey, root: SignerKey = ROOT) -> bytes:
+    keys = LogKeys(
+        deployment="sealgate.test", version=version, logs=(VerifierKey.parse(site.log.signer.verifier_key), *extra)
+    )
+    return sign_text(keys.text(), root).encode()
+
+
+def _rooted(site: Site, *, root: SignerKey = ROOT, least: int = 1) -> None:
+    """A trust file that names the offline key and lists none itself."""
+    trust = json.loads((site.folder / "trust.json").read_text())
+    trust.pop("log_keys", None)
+    named = {"key": root.verifier_key, "min_version": least}
+    (site.folder / "trust.json").write_text(json.dumps({**trust, "v": "sealgate.trust/2", "log_root": named}))
+
+
+def test_an_older_note_of_log_keys_is_refused_once_a_newer_was_seen(site: Site) -> None:
+    state, note = site.folder / "audit.state", site.directory / "log-keys"
+    _rooted(site)
+    for version in (2, 5, 5):
+        note.write_bytes(_note(site, version))
+        assert site.verify("--state", state)[0] == 0
+    kept = state.read_bytes()
+    assert kept == State(checkpoint=site.log.checkpoint(), log_keys=_note(site, 5)).encode()
+    thief = SignerKey.from_seed("sealgate.test/audit/1", bytes([5] * 32)).public
+    for shown, check in (
+        (_note(site, 4), "version 4, and this state has seen version 5"),
+        (_note(site, 1, thief), "LOG_KEYS_VERSION"),
+        (_note(site, 5, thief), "LOG_KEYS_FORK"),
+        (_note(site, 9, root=SignerKey.from_seed(ROOT.name, bytes([8] * 32))), "NOTE_UNSIGNED"),
+    ):
+        note.write_bytes(shown)
+        for verb in (["verify"], ["incident", "--out", site.folder / "incident.json"]):
+            where = [verb[0], site.directory, "--trust", site.folder / "trust.json", *verb[1:]]
+            code, _, err = site.run(*where, "--state", state)
+            assert (code, check in err) == (4, True), err
+        assert state.read_bytes() == kept
+    # Without a state, nobody can tell; named on the command line it is the same.
+    note.write_bytes(_note(site, 4))
+    assert site.verify("--allow-unanchored")[0] == 0
+    older = _file(site, _note(site, 4))
+    note.write_bytes(_note(site, 6))
+    assert site.verify("--state", state, "--log-keys", older)[0] == 4
+    assert site.verify("--state", state)[0] == 0
+    assert State.decode(state.read_bytes()) == State(checkpoint=site.log.checkpoint(), log_keys=_note(site, 6))
+
+
+def test_a_state_from_before_there_was_a_note_takes_one_and_keeps_it(site: Site) -> None:
+    state, note = site.folder / "audit.state", site.directory / "log-keys"
+    site.publish(site.log.leaves[:200])
+    assert site.verify("--state", state)[0] == 0
+    listed = (site.folder / "trust.json").read_bytes()
+    _rooted(site)
+    site.publish(site.log.leaves)
+    note.write_bytes(_note(site, 3))
+    assert site.verify("--state", state)[0] == 0
+    seen = State(checkpoint=site.log.checkpoint(), log_keys=_note(site, 3))
+    assert State.decode(state.read_bytes()) == seen
+    (site.folder / "trust.json").write_bytes(listed)  # a trust file that lists keys heeds no note, and loses none
+    assert site.verify("--state", state)[0] == 0
+    assert State.decode(state.read_bytes()) == seen
+    _rooted(site)
+    note.write_bytes(_note(site, 2))
+    assert site.verify("--state", state)[0] == 4
+
+
+def test_a_log_that_fails_teaches_the_state_no_note(site: Site) -> None:
+    state, note = site.folder / "audit.state", site.directory / "log-keys"
+    _rooted(site)
+    note.write_bytes(_note(site, 2))
+    assert site.verify("--state", state)[0] == 0
+    kept = state.read_bytes()
+    note.write_bytes(_note(site, 3))
+    (site.directory / "tile/0/000").unlink()
+    assert site.verify("--state", state)[0] == 11
+    assert state.read_bytes() == kept
+
+
+DAMAGED: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "no size": lambda c, n: b"sealgate.state/2\n" + c + n,
+    "a size that int takes": lambda c, n: b"sealgate.state/2\n+%d\n" % len(c) + c + n,
+    "a size with a zero before it": lambda c, n: b"sealgate.state/2\n0%d\n" % len(c) + c + n,
+    "a size beyond the end": lambda c, n: b"sealgate.state/2\n99999\n" + c + n,
+    "no note": lambda c, n: b"sealgate.state/2\n%d\n" % len(c) + c,
+    "no checkpoint": lambda c, n: b"sealgate.state/2\n0\n" + n,
+    "a size that is off by one": lambda c, n: b"sealgate.state/2\n%d\n" % (len(c) - 1) + c + n,
+    "another's note": lambda c, n: State(checkpoint=c, log_keys=n.replace(b"\n1\n", b"\n2\n")).encode(),
+    "a later version of the file": lambda c, n: b"sealgate.state/3\n%d\n" % len(c) + c + n,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_state_that_is_not_as_it_was_left_says_nothing_about_the_log(site: Site, name: str) -> None:
+    state = site.folder / "audit.state"
+    _rooted(site)
+    (site.directory / "log-keys").write_bytes(_note(site, 1))
+    state.write_bytes(DAMAGED[name](site.log.checkpoint(), _note(site, 1)))
+    before = state.read_bytes()
+    code, _, err = site.verify("--state", state)
+    assert (code, "the state file" in err) == (2, True), err
+    assert state.read_bytes() == before
 
 
 USAGE: dict[str, tuple[Callable[[Site], Sequence[object]], int, str]] = {

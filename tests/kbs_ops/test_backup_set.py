@@ -8,13 +8,19 @@ import shutil
 import stat
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from attest.tlog.entry import parse_leaf
+from attest.tlog.keys import SignerKey
+from attest.tlog.log_keys import root_name
+from attest.tlog.note import sign_text
 from kbs.model.unit import Committed, Unit, Verdict
 from kbs.serve.lock import alone
+from kbs.serve.log_keys import adopt, draft, install
+from kbs.serve.site import Site
 from kbs.store.freeze import mark_path, read_mark
 from kbs.store.read import Reader
 from tests.kbs.serve.deployment import Hands, Made, make
@@ -177,6 +183,76 @@ def test_what_was_logged_after_a_backup_of_a_broker_that_served_is_warned_of(
     restore = ("restore", "--backup", str(out), "--directory", str(made.directory), "--nothing-published-since")
     assert hands.json(*restore)["frozen"] is None
     assert "this backup was made while the broker served" in capsys.readouterr().err
+
+
+def _noted(made: Made, version: int, *, root: int = 3) -> bytes:
+    """An offline key is adopted and a note of this version installed."""
+    site = Site(directory=made.directory, deployment="keys.example.com")
+    signer = SignerKey.from_seed(root_name(site.deployment), bytes([root] * 32))
+    adopt(site, signer.verifier_key.encode())
+    note = sign_text(replace(draft(site), version=version).text(), signer).encode()
+    install(site, note)
+    return note
+
+
+def test_the_note_of_log_keys_goes_with_it_and_comes_back(made: Made, hands: Hands) -> None:
+    assert hands.json("backup", "verify", str(_backup(made, hands)))["log_keys_version"] is None
+    shutil.rmtree(made.config.parent / "kept")
+    note = _noted(made, 4)
+    out = _backup(made, hands)
+    assert {"log-root.pub", "log-keys"} <= {path.name for path in out.iterdir()}
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert hands.json("backup", "verify", str(out))["log_keys_version"] == 4
+    assert "The note of log keys is version 4" in hands.run("backup", "verify", str(out))[1]
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    root = (made.directory / "log-root.pub").read_bytes()
+    shutil.rmtree(made.directory)
+    made.directory.mkdir(mode=0o700)
+    told = hands.json("restore", "--backup", str(out), "--directory", str(made.directory), "--nothing-published-since")
+    assert told["files"] == ["recovery.json", "trust.json", "log-root.pub", "log-keys"]
+    assert (made.directory / "log-root.pub").read_bytes() == root
+    assert (made.directory / "log/log-keys").read_bytes() == note
+
+
+@pytest.mark.parametrize(("there", "left"), [(2, 4), (4, 4), (6, 6), (0, 4)])
+def test_the_newer_note_of_log_keys_stays_in_force(made: Made, hands: Hands, there: int, left: int) -> None:
+    """What the published log kept meanwhile is not taken back; what is no note gives way."""
+    place = made.directory / "log/log-keys"
+    older = _noted(made, 2)
+    _noted(made, 4)
+    out = _backup(made, hands)
+    _noted(made, 6)
+    notes = {2: older, 4: (out / "log-keys").read_bytes(), 6: place.read_bytes(), 0: b"nonsense"}
+    place.write_bytes(notes[there])
+    for path in made.directory.glob("store.db*"):
+        path.unlink()
+    hands.json("restore", "--backup", str(out), "--directory", str(made.directory), "--nothing-published-since")
+    assert place.read_bytes() == notes[left]
+
+
+# name: (what is done to the site before it is backed up, what is said)
+UNBELIEVED: dict[str, tuple[Callable[[Made], object], str]] = {
+    "a note by another key": (
+        lambda made: (made.directory / "log-root.pub").write_text(
+            SignerKey.from_seed("keys.example.com/log-keys", bytes([5] * 32)).verifier_key
+        ),
+        "NOTE_UNSIGNED",
+    ),
+    "no offline key": (lambda made: (made.directory / "log-root.pub").unlink(), "nobody can tell whose it is"),
+    "a note that is none": (lambda made: (made.directory / "log/log-keys").write_bytes(b"x"), "NOTE_FORMAT"),
+}
+
+
+@pytest.mark.parametrize("name", UNBELIEVED)
+def test_a_note_that_nobody_will_believe_is_said(
+    made: Made, hands: Hands, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    spoil, said = UNBELIEVED[name]
+    _noted(made, 1)
+    spoil(made)
+    out = _backup(made, hands)  # a backup is made of whatever there is
+    assert hands.run("backup", "verify", str(out))[0] == 5
+    assert said in capsys.readouterr().err
 
 
 def test_other_files_of_the_site_are_not_written_over(made: Made, hands: Hands) -> None:

@@ -11,6 +11,7 @@ from kbs.collateral.shelf import CollateralUnreadable
 from kbs.custody.envelope import WrapInvalid
 from kbs.custody.root import RootUnusable
 from kbs.serve.doctor.keys import certificates, custody
+from kbs.serve.doctor.log_keys import log_keys
 from kbs.serve.doctor.machine import clock, files, processes
 from kbs.serve.doctor.state import log, people, store
 from kbs.serve.doctor.symptom import FROZEN, PROBLEM, Patient, Symptom
@@ -25,6 +26,7 @@ _EXAMINATIONS: Sequence[tuple[str, Callable[[Patient], Iterator[Symptom]]]] = (
     ("clock", clock),
     ("store", store),
     ("log", log),
+    ("log keys", log_keys),
     ("custody", custody),
     ("certificates", certificates),
     ("collateral", collateral),

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from attest.tlog.keys import SignerKey
+from attest.tlog.log_keys import root_name
+from attest.tlog.note import sign_text
+from kbs.log.publish import write_synced
 from kbs.serve.doctor import machine
 from kbs.serve.lock import alone
+from kbs.serve.log_keys import adopt, draft
+from kbs.serve.site import Site
 from kbs.store.freeze import Mark, write_mark
 from tests.kbs.serve.deployment import Hands, Made, make
 from tests.makers import pki
@@ -60,7 +67,10 @@ def test_a_healthy_deployment(made: Made, monkeypatch: pytest.MonkeyPatch) -> No
     code, symptoms = _examine(made)
     assert code == 0
     told = {(s["area"], s["outcome"]) for s in symptoms}
-    areas = {"configuration", "clock", "store", "log", "custody", "certificates", "collateral", "people", "processes"}
+    areas = {
+        "configuration", "clock", "store", "log", "log keys", "custody", "certificates", "collateral", "people",
+        "processes",
+    }  # fmt: skip
     assert {area for area, _ in told} == areas
     assert {area for area, outcome in told if outcome != "fine"} <= {"log", "people", "store"}  # nothing published, yet
     assert _state(made.directory) == before
@@ -139,6 +149,32 @@ def _no_store(made: Made) -> None:
     (made.directory / "store.db").unlink()
 
 
+def _notes(
+    version: int = 3, *, adopted: bool = True, seed: int = 3, own: bool = True, text: bytes | None = None
+) -> Any:
+    """An offline key is adopted, and a note lies where it is served from."""
+
+    def spoil(made: Made) -> None:
+        site = Site(directory=made.directory, deployment="keys.example.com")
+        root = SignerKey.from_seed(root_name(site.deployment), bytes([3] * 32))
+        keys = replace(draft(site), version=version)
+        if not own:
+            keys = replace(keys, logs=(SignerKey.from_seed(f"{site.deployment}/audit/2", bytes([2] * 32)).public,))
+        if adopted:
+            adopt(site, root.verifier_key.encode())
+        if text is None:
+            write_synced(site.log_keys, sign_text(keys.text(), replace_seed(root, seed)).encode())
+        elif text:
+            write_synced(site.log_keys, text)
+
+    return spoil
+
+
+def replace_seed(root: SignerKey, seed: int) -> SignerKey:
+    """The same name, another key."""
+    return SignerKey.from_seed(root.name, bytes([seed] * 32))
+
+
 # name: (what is done, when it is looked at, exit code, area, outcome, words)
 WRONG: dict[str, tuple[Callable[[Made], object], int, int, str, str, str]] = {
     "the clock is behind": (_clock_back, NOW - 30_000, 0, "clock", "warning", "log time is 30 s ahead of the clock"),
@@ -160,6 +196,26 @@ WRONG: dict[str, tuple[Callable[[Made], object], int, int, str, str, str]] = {
     "a certificate that ended": (_another_pair, NOW + DAY, 5, "certificates", "problem", "server.pem ended on"),
     "the people's CA ends": (_clock_back, NOW + 360 * DAY, 5, "certificates", "warning", "the CA of people's"),
     "nobody came": (_clock_back, NOW + DAY, 5, "people", "problem", "nobody can come in any more"),
+    "a note that is good": (
+        _notes(),
+        NOW,
+        0,
+        "log keys",
+        "fine",
+        "version 3 is served, signed by the offline key keys.",
+    ),
+    "no note": (_notes(text=b""), NOW, 5, "log keys", "problem", "no note is served"),
+    "a note and no offline key": (_notes(adopted=False), NOW, 0, "log keys", "warning", "no offline key was adopted"),
+    "a note by another key": (_notes(seed=4), NOW, 5, "log keys", "problem", "NOTE_UNSIGNED"),
+    "a note without our key": (
+        _notes(own=False),
+        NOW,
+        5,
+        "log keys",
+        "problem",
+        "does not list keys.example.com/audit/1",
+    ),
+    "a note that is none": (_notes(text=b"some text"), NOW, 5, "log keys", "problem", "NOTE_FORMAT"),
     "no deployment": (_no_store, NOW, 5, "store", "problem", "sealgate-broker init"),
 }
 
