@@ -15,6 +15,7 @@ from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.results import ResultSigner
 from kbs.custody.vault import Vault
 from kbs.guard.flood import FloodMeter
+from kbs.guard.queries import QueryMeter
 from kbs.guard.refusals import RefusalMeter
 from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import Broker as BrokerIdentity
@@ -174,6 +175,7 @@ class Broker:
     floods: FloodMeter
     repeats: RepeatMeter
     refusals: RefusalMeter
+    queries: QueryMeter
     clock: Clock
     monotonic: Clock
     random: Random

@@ -25,14 +25,11 @@ from sealgate.v1.collateral_pb2 import (
     RefreshCollateralResponse,
 )
 
-from attest.tlog.entry import canonical
-from kbs.log.calls import query
 from kbs.model.asset import Principal
 from kbs.model.bundle import bundle_text, contents_of, join_bundle
 from kbs.model.collateral import Lifetime, Piece
 from kbs.model.names import Place
 from kbs.model.refusal import Refused
-from kbs.model.unit import Unit, Verdict
 from kbs.release.fleet import Fleet
 from kbs.release.foresight import foresee
 from kbs.release.port import Broker
@@ -40,6 +37,7 @@ from kbs.release.preflight import Forecast, Refusal
 from kbs.rpc.handler import Method
 from kbs.rpc.parse import parse_time
 from kbs.rpc.people import Allowed, Rpc, methods_of
+from kbs.rpc.queries import log_query
 
 __all__ = ["NAME", "CollateralKeeper", "methods"]
 
@@ -115,15 +113,7 @@ def _locate(_request: Message, person: Principal) -> Place:
 
 async def _log(broker: Broker, allowed: Allowed, method: str, request: Message) -> None:
     asked = await asyncio.to_thread(lambda: hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest())
-    scope = canonical({"v": "sealgate.query/1", "method": method, "request_digest": asked})
-    draft = query(
-        entry_id=broker.random(16).hex(),
-        tenant=allowed.place.tenant,
-        actor=allowed.person.id,
-        broker=broker.identity,
-        scope=hashlib.sha256(scope).digest(),
-    )
-    await broker.store.commit([Unit(verdict=Verdict(draft=draft, blobs=(scope,)))])
+    await log_query(broker, allowed, allowed.place.tenant, method, request_digest=asked)
 
 
 def _forecast(found: Forecast) -> PreflightCollateralResponse:

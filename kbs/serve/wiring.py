@@ -17,6 +17,7 @@ from kbs.custody.pseudonym import Pseudonyms
 from kbs.custody.root import Root
 from kbs.custody.vault import Vault
 from kbs.guard.flood import FloodMeter
+from kbs.guard.queries import QueryMeter
 from kbs.guard.refusals import RefusalMeter
 from kbs.guard.repeats import RepeatMeter
 from kbs.log.bodies import Broker as Identity
@@ -165,6 +166,7 @@ def _wire(
         floods=FloodMeter(clock()),
         repeats=repeats,
         refusals=RefusalMeter(),
+        queries=QueryMeter(),
         clock=clock,
         monotonic=monotonic,
         random=random,

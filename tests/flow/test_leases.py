@@ -324,3 +324,15 @@ async def test_what_is_not_ended(site: SimulatedSite) -> None:
         found = running.broker.leases.lease(lease.lease_id)
         assert found is not None
         assert found.live(running.broker.clock())
+
+
+async def test_whoever_asks_in_a_loop_is_told_how_long_to_wait(site: SimulatedSite) -> None:
+    async with site.serve() as (running, listeners):
+        later = running.broker.monotonic() + 3_600_000  # so that no pause of this machine gives any of it back
+        for number in range(240):
+            assert running.broker.queries.wait("person-operator", b"%d" % number, later) == 0
+        arguments = ListLeasesRequest(parent=PARENT), ListLeasesResponse, site.operator
+        with pytest.raises(Unavailable, match="RATE_LIMITED") as caught:
+            await asyncio.to_thread(call, site, listeners.people_port, f"{SERVICE}/ListLeases", *arguments)
+        assert caught.value.retry_after is not None
+        assert 0 < caught.value.retry_after < 3_700
