@@ -26,16 +26,19 @@ _ROOMS = {
 _VERIFY = """The chain must end in a root of the vendor's that is built in, whatever certificates are given. Without
 --crl revocation is shown as not checked; without --report-data (nvidia: --nonce) the evidence may be a replay, which is
 shown too. With --rim, measurements that differ from the manifests refuse the evidence. Of tdx and sgx the lists of
---collateral are required, and a TCB status that is not accepted refuses; what else a default profile would find is said
-apart. With --ccel the event log has to add up to the RTMRs. Under Azure's paravisor (azure-snp, azure-tdx) freshness is
-the vTPM quote's nonce: --nonce, or --report-data, of which it is the SHA-256. --collateral takes bundles of all
-vendors' collateral too: with --trust or --signed-by their own signature is checked, else it is said not to be; their
-pieces are verified by their vendors' signatures either way.
+--collateral are required, and a TCB status that is not accepted refuses; what else a default profile would find is
+said apart. With --ccel, or an event log beside the quote in JSON, that log has to add up to the RTMRs. Under Azure's
+paravisor (azure-snp, azure-tdx) freshness is the vTPM quote's nonce: --nonce, or --report-data, of which it is the
+SHA-256. --collateral takes bundles of all vendors' collateral too: with --trust or --signed-by their own signature is
+checked, else it is said not to be; their pieces are verified by their vendors' signatures either way.
 
 examples:
   sealgate evidence verify --type snp --evidence report.bin --certs vcek.der cert_chain.pem --crl milan.crl
   sealgate evidence verify --type snp --evidence extended.bin --report-data 3f0c... --at 2026-05-01T12:00:00Z --json
+  sealgate evidence verify --type snp --evidence report.bin --certs certs/
   sealgate evidence verify --type tdx --evidence quote.bin --collateral intel.json --accept-status OutOfDate
+  sealgate evidence verify --type tdx --evidence quote.json \
+      --collateral tcb.json qe.json pck.crl root.crl tcb-chain.pem pck-chain.pem
   sealgate evidence verify --type nvidia --evidence gpu.txt --chain chain.pem --rim driver.xml vbios.xml --nonce 931d...
   sealgate evidence verify --type nvidia --evidence gpus.json --crl l1-root.crl l2-gh100.crl
   sealgate evidence verify --type tdx --evidence quote.bin --collateral intel.json --ccel ccel.bin
@@ -52,9 +55,9 @@ example:
   sealgate evidence show --type nvidia --evidence gpus.json
   sealgate evidence show --type azure-tdx --evidence evidence.json"""
 _EVIDENCE_HELP = (
-    "a report, a report with certificate table, JSON of Confidential Containers, or any of them in hex; "
-    "tdx, sgx: a quote, also in hex; nvidia: a report or JSON of NVIDIA's SDK, its remote service or CoCo; "
-    "azure-snp, azure-tdx: JSON of CoCo"
+    "bytes, hexadecimal or base64; snp: a report, with certificate table or not, an HCL report, JSON of CoCo, of "
+    "Azure's containers or attestation service; tdx, sgx: a quote, or JSON of CoCo, dstack and others that has one; "
+    "nvidia: a report or JSON of NVIDIA's SDK, its remote service or CoCo; azure-snp, azure-tdx: JSON of CoCo"
 )
 
 
@@ -65,14 +68,15 @@ def register(subparsers: Any) -> None:
     actions = evidence.add_subparsers(metavar="ACTION", title="actions", required=True)
     verify = _action(actions, "verify", "is it authentic, under the vendor's own roots?", _VERIFY)
     files: dict[str, Any] = {"type": Path, "nargs": "+", "action": "extend", "default": [], "metavar": "FILE"}
-    verify.add_argument("--certs", **files, help="certificates, PEM or DER, in any order; may be repeated")
+    verify.add_argument("--certs", **files, help="certificates: PEM, DER, a certificate table, Azure's THIM; folders")
     verify.add_argument("--crl", **files, help="revocation lists of the root, PEM or DER; may be repeated")
     verify.add_argument("--rim", **files, help="nvidia: manifests (RIMs), as NVIDIA publishes them; may be repeated")
     verify.add_argument("--ocsp", **files, help="nvidia: OCSP responses, DER; may be repeated")
     verify.add_argument(
         "--collateral",
         **files,
-        help="a bundle that `sealgate collateral export` wrote; tdx, sgx, azure-tdx: also JSON of QuoteCollateral",
+        help="a bundle that `sealgate collateral export` wrote; tdx, sgx, azure-tdx: also JSON of QuoteCollateral, or "
+        "Intel's documents, lists and chains in a file each",
     )
     signer = verify.add_mutually_exclusive_group()
     signer.add_argument("--trust", type=Path, metavar="FILE", help="the trust file of the site that signed a bundle")

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from clients.cli.evidence_collateral import Given, bundle_lines, read_given
-from clients.cli.evidence_files import finding_document, read_file, read_hex, read_time, refused
+from clients.cli.evidence_files import certificate_files, finding_document, read_file, read_hex, read_time, refused
+from clients.cli.evidence_forms import decoded, read_any_certificates
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["show", "verify"]
 
+_HCL = b"HCLA"
+_ALONE = (
+    "an HCL report alone does not say what the guest booted: --evidence needs JSON of Confidential Containers with the "
+    "vTPM's quote beside it. The SNP report inside one is verified by --type snp"
+)
 _QUIET = ("verdict", "type", "at", "findings", "default_profile", "pcrs", "collateral_bundles")
 
 
@@ -50,21 +56,26 @@ def show(args: argparse.Namespace, _doors: Doors) -> int:
     from attest.azure.shapes import read_azure  # noqa: PLC0415
     from attest.errors import AttestError  # noqa: PLC0415
 
+    data = decoded(read_file(args.evidence))
     try:
-        evidence = read_azure(read_file(args.evidence))
-        hcl = parse_hcl(evidence.hcl_report)
+        alone = data[:4] == _HCL
+        evidence = None if alone else read_azure(data)
+        hcl = parse_hcl(data if evidence is None else evidence.hcl_report)
     except AttestError as error:
         return refused(error, args.json)
-    document = {
+    document: dict[str, Any] = {
         "verdict": "not verified",
         "type": "azure-snp" if hcl.kind == SNP else "azure-tdx",
         "vm_configuration": dict(hcl.vm_configuration),
         "user_data": hcl.user_data.hex(),
         "attestation_key_bits": hcl.modulus.bit_length(),
-        "td_quote_bytes": len(evidence.td_quote),
-        "certificates": len(evidence.certificates),
-        "pcrs": {str(number): value.hex() for number, value in enumerate(evidence.pcrs)},
     }
+    if evidence is not None:
+        document |= {
+            "td_quote_bytes": len(evidence.td_quote),
+            "certificates": len(evidence.certificates),
+            "pcrs": {str(number): value.hex() for number, value in enumerate(evidence.pcrs)},
+        }
     print(json.dumps(document) if args.json else "\n".join(["not verified", *_lines(document, ("verdict",))]))
     return 0
 
@@ -77,7 +88,10 @@ def _proven(args: argparse.Namespace, given: Given, now: datetime) -> Inspected 
     from attest.errors import Malformed, NotBound  # noqa: PLC0415
     from attest.verify import inspect_without_binding, verify  # noqa: PLC0415
 
-    evidence = read_azure(read_file(args.evidence))
+    data = read_file(args.evidence)
+    if decoded(data)[:4] == _HCL:
+        raise Usage(_ALONE)
+    evidence = read_azure(data)
     kind = "azure-snp" if parse_hcl(evidence.hcl_report).kind == SNP else "azure-tdx"
     if kind != args.type:
         raise Malformed("UNSUPPORTED_EVIDENCE", "hcl.report_type", expected=args.type, got=kind)
@@ -97,10 +111,8 @@ def _proven(args: argparse.Namespace, given: Given, now: datetime) -> Inspected 
 
 def _collateral(args: argparse.Namespace, given: Given, evidence: AzureEvidence) -> Collateral:
     """What was given, without what the evidence brings itself."""
-    from attest.evidence import read_certificates  # noqa: PLC0415
-
-    files = [(path, read_file(path)) for path in args.certs]
-    certificates = [der for path, data in files for der in read_certificates(data, path=str(path))]
+    files = certificate_files(args.certs)
+    certificates = [der for path, data in files for der in read_any_certificates(data, path=str(path))]
     lists = tuple(read_file(path) for path in args.crl)
     whole = given.with_files(certificates=tuple(certificates), crls=lists)
     return replace(whole, certificates=tuple(der for der in whole.certificates if der not in evidence.certificates))

@@ -8,7 +8,7 @@ their vendors' signatures either way, like files that anybody handed over.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from clients.cli.log_keys import read_informed
 from clients.errors import Usage
 
 if TYPE_CHECKING:
+    from attest.evidence import TdxCollateral
     from attest.tlog.keys import VerifierKey
     from clients.cli.main import Doors
 
@@ -51,7 +52,7 @@ def read_given(args: argparse.Namespace, doors: Doors, *, intel: bool) -> Given:
     from kbs.model.pieces import collateral_of  # noqa: PLC0415
 
     keys = bundle_keys(args, doors)
-    found, told = [], []
+    found, told, documents = [], [], []
     for path in args.collateral:
         raw = read_file(path, most=MAX_BUNDLE)
         if is_bundle(raw):
@@ -59,14 +60,24 @@ def read_given(args: argparse.Namespace, doors: Doors, *, intel: bool) -> Given:
             found.append(collateral_of(bundle.pieces))
             told.append(_told(path, bundle.origin, bundle.at, bundle.signed_by))
         elif intel:
-            from attest.tdx.collateral_json import read_collateral  # noqa: PLC0415
-
-            found.append(Collateral(tdx=(read_collateral(raw),)))
+            documents.append((path, raw))
         else:
             raise Usage(f"{path} is no bundle; JSON of Intel's documents is not for --type {args.type}")
+    if documents:
+        found.append(Collateral(tdx=_of_intel(documents)))
     if keys is not None and not told:
         raise Usage("--trust and --signed-by say who signed a bundle; --collateral names none")
     return Given(collateral=_joined(tuple(found)), bundles=tuple(told))
+
+
+def _of_intel(files: Sequence[tuple[Path, bytes]]) -> tuple[TdxCollateral, ...]:
+    """What JSON of QuoteCollateral holds, and what documents in files of their own are together."""
+    from attest.tdx.collateral_json import read_collateral  # noqa: PLC0415
+    from clients.cli.intel_documents import is_document, put_together  # noqa: PLC0415
+
+    apart = [(path, raw) for path, raw in files if is_document(raw)]
+    whole = tuple(read_collateral(raw) for _, raw in files if not is_document(raw))
+    return (*whole, put_together(apart)) if apart else whole
 
 
 def bundle_keys(args: argparse.Namespace, doors: Doors) -> tuple[VerifierKey, ...] | None:

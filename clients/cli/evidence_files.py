@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from attest.errors import AttestError
     from attest.finding import Finding
 
-__all__ = ["NOT_TRUSTED", "finding_document", "read_file", "read_hex", "read_time", "refused"]
+__all__ = ["NOT_TRUSTED", "certificate_files", "finding_document", "read_file", "read_hex", "read_time", "refused"]
 
 NOT_TRUSTED = 4
 _MAX_FILE = 1 << 20
+_CERTIFICATES = (".pem", ".der", ".cer", ".crt", ".cert")
 
 
 def read_file(path: Path, *, most: int = _MAX_FILE) -> bytes:
@@ -30,6 +32,22 @@ def read_file(path: Path, *, most: int = _MAX_FILE) -> bytes:
     if len(data) > most:
         raise Usage(f"{path} is larger than {most} bytes")
     return data
+
+
+def certificate_files(paths: Sequence[Path]) -> list[tuple[Path, bytes]]:
+    """The files of --certs, those of a folder in the order of their names; raises Usage."""
+    files: list[Path] = []
+    for path in paths:
+        try:
+            inside = (
+                sorted(each for each in path.iterdir() if each.suffix in _CERTIFICATES) if path.is_dir() else [path]
+            )
+        except OSError as error:
+            raise Usage(f"{path} cannot be read: {error.strerror}") from error
+        if not inside:
+            raise Usage(f"{path} holds no certificates: no {', '.join(_CERTIFICATES)}")
+        files += inside
+    return [(path, read_file(path)) for path in files]
 
 
 def read_time(text: str) -> datetime:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clients.cli.evidence_collateral import bundle_lines, read_given
 from clients.cli.evidence_files import NOT_TRUSTED, finding_document, read_file, read_hex, read_time, refused
+from clients.cli.evidence_forms import read_quote_file
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
     from attest.errors import AttestError, Malformed, NotBound  # noqa: PLC0415
     from attest.tdx.claims import TdxClaims  # noqa: PLC0415
     from attest.tdx.eventlog import verify_event_log  # noqa: PLC0415
-    from attest.tdx.shapes import read_quote  # noqa: PLC0415
     from attest.tdx.verify import verify_quote  # noqa: PLC0415
 
     if not args.collateral:
@@ -61,13 +61,15 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
     accepted = _statuses(args.accept_status)
     now = doors.now if args.at is None else read_time(args.at)
     wanted = None if args.report_data is None else read_hex(args.report_data, "--report-data")
-    quote = read_file(args.evidence)
+    evidence = read_file(args.evidence)
     log = None if args.ccel is None else read_file(args.ccel)
     events: tuple[Event, ...] = ()
     try:
         given = read_given(args, doors, intel=True)
         offered = given.collateral.tdx
-        found = verify_quote(read_quote(quote), offered, BUILT_IN, now=now, revocation_required=True)
+        quote, beside = read_quote_file(evidence)
+        log = beside if log is None and beside and args.type == "tdx" else log
+        found = verify_quote(quote, offered, BUILT_IN, now=now, revocation_required=True)
         claims = found.claims
         if _type_of(claims) != args.type:
             raise Malformed("TEE_TYPE", "quote.header.tee_type", expected=args.type, got=_type_of(claims))
@@ -92,10 +94,9 @@ def show(args: argparse.Namespace, _doors: Doors) -> int:
     """Prints what a quote claims; nothing is verified."""
     from attest.errors import AttestError  # noqa: PLC0415
     from attest.tdx.quote import parse  # noqa: PLC0415
-    from attest.tdx.shapes import read_quote  # noqa: PLC0415
 
     try:
-        document = _unverified(parse(read_quote(read_file(args.evidence))))
+        document = _unverified(parse(read_quote_file(read_file(args.evidence))[0]))
     except AttestError as error:
         return refused(error, args.json)
     print(json.dumps(document) if args.json else "\n".join(["not verified", *_lines(document, ("verdict",))]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import binascii
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clients.cli.evidence_collateral import Given, bundle_lines, read_given
-from clients.cli.evidence_files import finding_document, read_file, read_hex, read_time, refused
+from clients.cli.evidence_files import certificate_files, finding_document, read_file, read_hex, read_time, refused
+from clients.cli.evidence_forms import read_any_certificates, read_report_file
 
 if TYPE_CHECKING:
     from attest.evidence import Collateral, SnpEvidence
@@ -29,18 +29,17 @@ def verify(args: argparse.Namespace, doors: Doors) -> int:
     """Prints whether the report is authentic, and apart from it what the default profile finds; the exit code."""
     from attest.anchors import BUILT_IN  # noqa: PLC0415
     from attest.errors import AttestError  # noqa: PLC0415
-    from attest.snp.shapes import read_evidence  # noqa: PLC0415
     from attest.verify import inspect_without_binding, verify  # noqa: PLC0415
 
     now = doors.now if args.at is None else read_time(args.at)
     report_data = None if args.report_data is None else read_hex(args.report_data, "--report-data")
-    evidence_bytes = _read_evidence_file(args.evidence)
-    certificate_files = [(path, read_file(path)) for path in args.certs]
+    evidence_bytes = read_file(args.evidence)
+    files = certificate_files(args.certs)
     crls = tuple(read_file(path) for path in args.crl)
     try:
-        evidence = read_evidence(evidence_bytes)
+        evidence = read_report_file(evidence_bytes)
         given = read_given(args, doors, intel=False)
-        collateral = _collateral(certificate_files, crls, given)
+        collateral = _collateral(files, crls, given)
         common: dict[str, Any] = {"now": now, "revocation": "optional"}
         if report_data is None:
             inspected = inspect_without_binding(evidence, collateral, BUILT_IN, **common)
@@ -59,11 +58,10 @@ def show(args: argparse.Namespace, _doors: Doors) -> int:
     """Prints what the bytes claim; nothing is verified."""
     from attest.errors import AttestError  # noqa: PLC0415
     from attest.snp.report import parse  # noqa: PLC0415
-    from attest.snp.shapes import read_evidence  # noqa: PLC0415
 
-    data = _read_evidence_file(args.evidence)
+    data = read_file(args.evidence)
     try:
-        evidence = read_evidence(data)
+        evidence = read_report_file(data)
         document = _unverified(parse(evidence.report), evidence)
     except AttestError as error:
         return refused(error, args.json)
@@ -71,20 +69,8 @@ def show(args: argparse.Namespace, _doors: Doors) -> int:
     return 0
 
 
-def _read_evidence_file(path: Path) -> bytes:
-    """The evidence; a file that is nothing but hexadecimal text is decoded."""
-    data = read_file(path)
-    text = b"".join(data.split())
-    try:
-        return binascii.unhexlify(text) if text else data
-    except binascii.Error:
-        return data
-
-
 def _collateral(files: Sequence[tuple[Path, bytes]], crls: tuple[bytes, ...], given: Given) -> Collateral:
-    from attest.evidence import read_certificates  # noqa: PLC0415
-
-    found = [der for path, data in files for der in read_certificates(data, path=str(path))]
+    found = [der for path, data in files for der in read_any_certificates(data, path=str(path))]
     return given.with_files(certificates=tuple(found), crls=crls)
 
 
