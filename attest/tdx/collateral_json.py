@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from attest import der
 from attest.errors import Malformed
 from attest.evidence import TdxCollateral
 from attest.tdx.signed import Duplicate, located
@@ -97,7 +98,7 @@ def _body(found: Mapping[str, _Member], name: str) -> bytes:
         return read
     signature = found[signed].value
     if isinstance(signature, list):
-        signature = _given(found, signed).hex()
+        signature = _numbers(signature, signed).hex()
     if not isinstance(signature, str) or not signature.isalnum():
         raise _wrong(signed, "hexadecimal digits", repr(signature)[:80])
     digits = signature.removeprefix("0x").encode("ascii", "replace")
@@ -110,14 +111,31 @@ def _given(found: Mapping[str, _Member], name: str) -> bytes:
     value = member.value
     if isinstance(value, dict) and name in _BODIES:
         return member.text.encode("utf-8")
-    try:
-        if isinstance(value, list):
-            return bytes(value).removesuffix(b"\0")
-        if isinstance(value, str):
+    if isinstance(value, list):
+        return _unended(_numbers(value, name))
+    if isinstance(value, str):
+        try:
             return value.encode("utf-8").removesuffix(b"\0")
+        except UnicodeEncodeError as error:
+            raise _wrong(name, "a text, or a list of bytes", str(error)) from error
+    raise _wrong(name, "a text, or a list of bytes", type(value).__name__)
+
+
+def _numbers(value: list[Any], name: str) -> bytes:
+    try:
+        return bytes(value)
     except (ValueError, TypeError) as error:
         raise _wrong(name, "a text, or a list of bytes", str(error)) from error
-    raise _wrong(name, "a text, or a list of bytes", type(value).__name__)
+
+
+def _unended(data: bytes) -> bytes:
+    """Without the NUL that ends it. The last byte of a value in DER may be zero, too, and is its own."""
+    if not data.endswith(b"\0"):
+        return data
+    try:
+        return data[: max(der.step(data, 0, len(data))[2], len(data) - 1)]
+    except ValueError:
+        return data[:-1]
 
 
 def _spelled(data: bytes, fits: Is) -> bytes | None:
@@ -128,7 +146,7 @@ def _spelled(data: bytes, fits: Is) -> bytes | None:
         decoded = _decoded(data)
         if decoded is None:
             return None
-        data = decoded.removesuffix(b"\0")
+        data = _unended(decoded)
     return data if fits(data) else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ from attest.tdx.collateral_json import MAX_COLLATERAL, read_collateral
 from attest.tdx.shapes import read_quote
 from attest.tdx.verify import verify_quote
 from tests.attest.refusal import refused
-from tests.attest.tdx.made import DATA, collateral, judge, platform
+from tests.attest.tdx.made import DATA, collateral, intel, judge, platform
 from tests.attest.tdx.test_vectors import CASES, FOLDER
 from tests.makers.qvl import quote_collateral
 from tests.vectors import needs_vectors
@@ -100,6 +101,31 @@ def test_every_shape_says_the_same(shape: str) -> None:
     read = _read(shape, collateral())
     assert (read.tcb_info, read.qe_identity) == (collateral().tcb_info, collateral().qe_identity)
     judge(platform().quote(DATA), read)
+
+
+def _ending_in_zero(make: Callable[[], bytes]) -> bytes:
+    """One of two hundred and fifty-six lists ends in a zero byte, the last of its signature."""
+    return next(each for each in (make() for _ in range(20_000)) if each.endswith(b"\0"))
+
+
+@functools.cache
+def _all_ending_in_zero() -> TdxCollateral:
+    vendor = intel()
+    root = _ending_in_zero(lambda: vendor.crl("root"))
+    return vendor.collateral(pck_crl=_ending_in_zero(vendor.crl), root_ca_crl=root)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_zero_that_ends_a_list_is_its_own(shape: str) -> None:
+    judge(platform().quote(DATA), _read(shape, _all_ending_in_zero()))
+
+
+def test_a_zero_that_ends_a_signature_is_its_own() -> None:
+    given = quote_collateral(collateral())
+    signatures = {f"{name}_signature": [*bytes(range(1, 64)), 0] for name in BODIES}
+    read = read_collateral(json.dumps(given | signatures).encode())
+    for body in (read.tcb_info, read.qe_identity):
+        assert body.endswith(b'"%s"}' % bytes([*range(1, 64), 0]).hex().encode())
 
 
 @needs_vectors(len(SHAPES))
