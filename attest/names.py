@@ -14,15 +14,13 @@ __all__ = ["CertificateParts", "ListParts", "certificate_parts", "common_name", 
 
 _COMMON_NAME = bytes.fromhex("0603550403")  # the OID 2.5.4.3
 _STRINGS = {0x0C: "utf-8", 0x13: "ascii", 0x16: "ascii"}  # UTF8String, PrintableString, IA5String
-_EXTENSIONS_OF_CERTIFICATE, _EXTENSIONS_OF_LIST = 0xA3, 0xA0
 _BIT_STRING, _INTEGER = 0x03, b"\x02"
 
 
 class CertificateParts(NamedTuple):
     """What stands in a certificate, whole values in DER.
 
-    `algorithm` stands beside the signature, `inner` is the one that is signed; of `signature` there are its contents,
-    and of `extensions` where they begin and end.
+    `algorithm` stands beside the signature, `inner` is the one that is signed; of `signature` there are its contents.
     """
 
     signed: bytes
@@ -33,7 +31,6 @@ class CertificateParts(NamedTuple):
     issuer: bytes
     subject: bytes
     spki: bytes
-    extensions: tuple[int, int]
 
 
 class ListParts(NamedTuple):
@@ -43,7 +40,6 @@ class ListParts(NamedTuple):
     algorithm: bytes
     signature: bytes
     issuer: bytes
-    extensions: tuple[int, int]
 
 
 def certificate_parts(whole: bytes) -> CertificateParts:
@@ -66,7 +62,6 @@ def certificate_parts(whole: bytes) -> CertificateParts:
         whole[issuer:validity],
         whole[subject:spki],
         whole[spki:at],
-        _extensions(whole, at, end, _EXTENSIONS_OF_CERTIFICATE),
     )
 
 
@@ -76,7 +71,7 @@ def list_parts(whole: bytes) -> ListParts:
     for _ in range(2 if whole[at : at + 1] == _INTEGER else 1):
         at = der.step(whole, at, end)[2]
     stop = der.step(whole, at, end)[2]
-    return ListParts(signed, algorithm, signature, whole[at:stop], _extensions(whole, stop, end, _EXTENSIONS_OF_LIST))
+    return ListParts(signed, algorithm, signature, whole[at:stop])
 
 
 def _signed(whole: bytes) -> tuple[bytes, int, int, bytes, bytes]:
@@ -92,16 +87,6 @@ def _signed(whole: bytes) -> tuple[bytes, int, int, bytes, bytes]:
     if tag != _BIT_STRING or last != end or bits == end or whole[bits]:
         raise ValueError("a signature with unused bits")
     return whole[start:stop], content, stop, whole[stop:after], whole[bits + 1 : last]
-
-
-def _extensions(whole: bytes, at: int, end: int, tag: int) -> tuple[int, int]:
-    """Where the extensions in the last field begin and end; an empty range if there are none."""
-    while at < end:
-        found, content, at = der.step(whole, at, end)
-        if found == tag:
-            _, start, stop = der.step(whole, content, at)
-            return start, stop
-    return end, end
 
 
 def common_name(name: bytes) -> str:

@@ -6,8 +6,8 @@ Source: RFC 5280 sections 4.1.2.5, 4.2.1.3, 4.2.1.9 and 6.1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from attest.errors import NotAuthentic
 from attest.x509 import Certificate
@@ -15,8 +15,7 @@ from attest.x509 import Certificate
 __all__ = ["Link", "check_roles", "check_valid", "link_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(NamedTuple):
     """One certificate of a verified chain, as far as it is needed again: its bytes, serial and validity."""
 
     name: str

@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -25,7 +25,8 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 
 from attest.ecdsa import verify_p256_der
 from attest.errors import Malformed, NotAuthentic
-from attest.extensions import Extensions, read_extensions, recognise, say_nothing
+from attest.extensions import Extensions, read_extensions
+from attest.intel_form import recognise_intel, recognise_intel_list
 from attest.names import CertificateParts, ListParts, certificate_parts, common_name, list_parts
 
 __all__ = ["Certificate", "RevocationList", "load_certificate", "load_pem_or_der", "load_revocation_list"]
@@ -38,8 +39,7 @@ _MAX_CRL = 1 << 20
 _PEM = b"-----BEGIN "
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
+class Certificate(NamedTuple):
     """What is used of a certificate. Nothing of it is authentic until its issuer's signature was checked.
 
     `subject` and `issuer` are DER names; the common names are empty if there is not exactly one. `extensions` are the
@@ -61,8 +61,8 @@ class Certificate:
     extensions: Mapping[str, bytes]
     critical: tuple[str, ...]
     duplicate: str | None
-    parts: CertificateParts = field(repr=False, compare=False)
-    handle: x509.Certificate = field(repr=False, compare=False)
+    parts: CertificateParts
+    handle: x509.Certificate
 
     @property
     def spki_sha256(self) -> bytes:
@@ -98,8 +98,7 @@ class Certificate:
             ) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevocationList:
+class RevocationList(NamedTuple):
     """What is used of a CRL. `next_update` is None if it never says when it is stale."""
 
     der: bytes
@@ -108,8 +107,8 @@ class RevocationList:
     next_update: datetime | None
     serials: frozenset[int]
     critical: tuple[str, ...]
-    parts: ListParts = field(repr=False, compare=False)
-    handle: x509.CertificateRevocationList = field(repr=False, compare=False)
+    parts: ListParts
+    handle: x509.CertificateRevocationList
 
     def check_signed_by_p256(self, issuer: Certificate, *, path: str) -> None:
         """As `check_signed_by`, for Intel's ECDSA over P-256 with SHA-256."""
@@ -184,30 +183,25 @@ def _check_p256(signed: Certificate | RevocationList, issuer: Certificate, check
 
 
 def _certificate(whole: bytes) -> Certificate:
-    """The library takes every certificate apart; of extensions that are known by their bytes it makes no objects."""
+    """The library takes every certificate apart; of what a form says as a whole it makes no objects."""
+    known = recognise_intel(whole)
+    if known is not None:  # a serial above 0, algorithms without parameters: nothing to warn about
+        return _of(x509.load_der_x509_certificate(whole), whole, *known)
     parts = certificate_parts(whole)
-    if _is_silent(parts):
-        found = x509.load_der_x509_certificate(whole)
-        extensions = recognise(whole, *parts.extensions)
-        if extensions is not None:
-            return _of(found, whole, parts, extensions)
     with warnings.catch_warnings(action="ignore"):
         found = x509.load_der_x509_certificate(whole)
-        return _of(found, whole, parts, read_extensions(found))
+        return _of(found, whole, parts, common_name(parts.subject), read_extensions(found))
 
 
-def _is_silent(parts: CertificateParts) -> bool:
-    """Whether the library has nothing to warn about: a serial above 0 and algorithms without parameters."""
-    return parts.algorithm == parts.inner == _ECDSA_SHA256 and int.from_bytes(parts.serial[2:], "big", signed=True) > 0
-
-
-def _of(found: x509.Certificate, whole: bytes, parts: CertificateParts, extensions: Extensions) -> Certificate:
+def _of(
+    found: x509.Certificate, whole: bytes, parts: CertificateParts, name: str, extensions: Extensions
+) -> Certificate:
     return Certificate(
         der=whole,
         serial=found.serial_number,
         subject=parts.subject,
         issuer=parts.issuer,
-        common_name=common_name(parts.subject),
+        common_name=name,
         not_before=found.not_valid_before_utc,
         not_after=found.not_valid_after_utc,
         spki=parts.spki,
@@ -223,9 +217,10 @@ def _of(found: x509.Certificate, whole: bytes, parts: CertificateParts, extensio
 
 
 def _revocation_list(data: bytes, whole: bytes) -> RevocationList:
+    known = recognise_intel_list(whole)
+    if known is not None:
+        return _of_list(data, known, x509.load_der_x509_crl(whole), ())
     parts = list_parts(whole)
-    if parts.algorithm == _ECDSA_SHA256 and say_nothing(whole, *parts.extensions):
-        return _of_list(data, parts, x509.load_der_x509_crl(whole), ())
     with warnings.catch_warnings(action="ignore"):
         found = x509.load_der_x509_crl(whole)
         return _of_list(data, parts, found, tuple(e.oid.dotted_string for e in found.extensions if e.critical))

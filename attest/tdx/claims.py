@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from attest.tdx.events import Event
 
@@ -47,8 +48,7 @@ class TcbStatus(enum.IntEnum):
     Revoked = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TcbPart:
+class TcbPart(NamedTuple):
     """What Intel says of one part (`sgx`, `tdx`, `module` or `qe`): the level that it reaches."""
 
     name: str

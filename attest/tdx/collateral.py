@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from attest.age import Issued
 from attest.anchors import IntelRoot
@@ -20,7 +21,7 @@ from attest.tdx.chain import CAS, Bench
 from attest.tdx.forms import recognise_identity, recognise_tcb_info
 from attest.tdx.signed import read_signed
 from attest.tdx.tcb_info import EnclaveIdentity, TcbInfo, read_identity, read_tcb_info
-from attest.x509 import Certificate, load_revocation_list
+from attest.x509 import Certificate, RevocationList, load_revocation_list
 
 __all__ = ["Revocations", "VerifiedCollateral", "authenticate_collateral", "check_current"]
 
@@ -29,8 +30,7 @@ _CRL = ("CRL_NOT_YET_VALID", "CRL_EXPIRED")
 _DOCUMENT = ("COLLATERAL_NOT_YET_VALID", "COLLATERAL_EXPIRED")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revocations:
+class Revocations(NamedTuple):
     """An authentic list: who issued it, by name and key, and which serials it names."""
 
     issuer: bytes
@@ -75,35 +75,38 @@ class VerifiedCollateral:
 def authenticate_collateral(source: TdxCollateral, bench: Bench) -> VerifiedCollateral:
     """Verifies every signature of `source`; nothing of it is compared with a platform or a time yet.
 
-    1. each issuer chain ends in the pinned root       3. each list is signed by the issuer of its chain
-    2. each document is signed by its signer's key
+    1. each part is read                               3. each document is signed by its signer's key
+    2. each issuer chain ends in the pinned root       4. each list is signed by the issuer of its chain
+
+    Signatures are checked one after the other, behind all reading: what they need stays in the processor's caches.
 
     Raises NotAuthentic COLLATERAL_CHAIN, PCK_ROOT_NOT_PINNED, CHAIN_SIGNATURE, TCBINFO_SIGNATURE, QEID_SIGNATURE,
     CRL_ISSUER, CRL_SIGNATURE, and Malformed.
     """
-    chains = _Chains(bench=bench, roots=[])
-    tcb_chain = chains.read(source.tcb_info_issuer_chain, (_SIGNER,), "tcb_info_issuer_chain")  # 1
+    chains = _Chains(bench=bench, read=[])
+    tcb_chain = chains.load(source.tcb_info_issuer_chain, (_SIGNER,), "tcb_info_issuer_chain")  # 1
     qe_chain = tcb_chain
     if source.qe_identity_issuer_chain != source.tcb_info_issuer_chain:
-        qe_chain = chains.read(source.qe_identity_issuer_chain, (_SIGNER,), "qe_identity_issuer_chain")
-    tcb_info = read_signed(  # 2
-        source.tcb_info, "tcbInfo", recognise_tcb_info, check="TCBINFO_FORMAT", path="tcb_info"
-    )
-    tcb_info.check(tcb_chain[0], check="TCBINFO_SIGNATURE", path="tcb_info")
+        qe_chain = chains.load(source.qe_identity_issuer_chain, (_SIGNER,), "qe_identity_issuer_chain")
+    tcb_info = read_signed(source.tcb_info, "tcbInfo", recognise_tcb_info, check="TCBINFO_FORMAT", path="tcb_info")
     qe_identity = read_signed(
         source.qe_identity, "enclaveIdentity", recognise_identity, check="QEID_FORMAT", path="qe_identity"
     )
-    qe_identity.check(qe_chain[0], check="QEID_SIGNATURE", path="qe_identity")
-    certificates = [*tcb_chain, *qe_chain]
-    pck_crl = root_crl = None
+    lists: list[tuple[RevocationList, Certificate, str]] = []
     if source.pck_crl:
-        ca_chain = chains.read(source.pck_crl_issuer_chain, tuple(CAS), "pck_crl_issuer_chain")
-        certificates += ca_chain
-        pck_crl = _revocations(source.pck_crl, ca_chain[0], "pck_crl")  # 3
+        ca_chain = chains.load(source.pck_crl_issuer_chain, tuple(CAS), "pck_crl_issuer_chain")
+        lists.append(_issued(source.pck_crl, ca_chain[0], "pck_crl"))
     if source.root_ca_crl:
-        root_crl = _revocations(source.root_ca_crl, tcb_chain[-1], "root_ca_crl")
-    root, info, identity = chains.root(), tcb_info.document(read_tcb_info), qe_identity.document(read_identity)
-    links = tuple([link_of(c, _named(c)) for c in _once(certificates)])
+        lists.append(_issued(source.root_ca_crl, tcb_chain[-1], "root_ca_crl"))
+    root = chains.verify()  # 2
+    tcb_info.check(tcb_chain[0], check="TCBINFO_SIGNATURE", path="tcb_info")  # 3
+    qe_identity.check(qe_chain[0], check="QEID_SIGNATURE", path="qe_identity")
+    for crl, issuer, path in lists:
+        crl.check_signed_by_p256(issuer, path=path)  # 4
+    info, identity = tcb_info.document(read_tcb_info), qe_identity.document(read_identity)
+    found = {path: _revocations(crl, issuer) for crl, issuer, path in lists}
+    pck_crl, root_crl = found.get("pck_crl"), found.get("root_ca_crl")
+    links = chains.links()
     return VerifiedCollateral(
         root=root,
         source=source,
@@ -111,7 +114,7 @@ def authenticate_collateral(source: TdxCollateral, bench: Bench) -> VerifiedColl
         qe_identity=identity,
         pck_crl=pck_crl,
         root_crl=root_crl,
-        signers=tuple([link_of(c, "tcb_signer") for c in _once((tcb_chain[0], qe_chain[0]))]),
+        signers=tuple([link for link in links if link.name == "tcb_signer"]),
         links=links,
         issued=(
             Issued(name="tcb_info", since=info.issue_date),
@@ -119,7 +122,7 @@ def authenticate_collateral(source: TdxCollateral, bench: Bench) -> VerifiedColl
             Issued(name="pck_crl", since=pck_crl.this_update if pck_crl else None),
             Issued(name="root_ca_crl", since=root_crl.this_update if root_crl else None),
         ),
-        window=_window(links, [crl for crl in (pck_crl, root_crl) if crl], (info, identity)),
+        window=_window(links, tuple(found.values()), (info, identity)),
     )
 
 
@@ -164,39 +167,50 @@ def _check_window(checks: tuple[str, str], path: str, start: datetime, end: date
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chains:
-    """Issuer chains of one set of collateral."""
+    """Issuer chains of one set of collateral: (where it stands, issuer and root)."""
 
     bench: Bench
-    roots: list[IntelRoot]
+    read: list[tuple[str, tuple[Certificate, ...]]]
 
-    def read(self, pem: bytes, issuers: Sequence[str], path: str) -> tuple[Certificate, ...]:
+    def load(self, pem: bytes, issuers: Sequence[str], path: str) -> tuple[Certificate, ...]:
         """The issuer and the root, in that order."""
         chain = self.bench.load(pem, path=path)
         if len(chain) != 2 or chain[0].common_name not in issuers:
             names = ", ".join(c.common_name or "no name" for c in chain) or "none"
             expected = f"{' or '.join(issuers)}, and its root"
             raise NotAuthentic("COLLATERAL_CHAIN", path, expected=expected, got=names)
-        # A CA is judged with a place below it for the certificates that it issues.
-        lowest = 1 if chain[0].common_name in CAS else 0
-        self.roots.append(self.bench.verify_path(chain, (f"{path}.issuer", f"{path}.root"), lowest=lowest))
+        self.read.append((path, chain))
         return chain
 
-    def root(self) -> IntelRoot:
+    def verify(self) -> IntelRoot:
         """The one root of all of them: a list of one root says nothing about what another issued."""
-        roots = list(dict.fromkeys(self.roots))
+        roots: dict[IntelRoot, None] = {}
+        for path, chain in self.read:
+            # A CA is judged with a place below it for the certificates that it issues.
+            lowest = 1 if chain[0].common_name in CAS else 0
+            roots[self.bench.verify_path(chain, (f"{path}.issuer", f"{path}.root"), lowest=lowest)] = None
         if len(roots) != 1:
             names = ", ".join(root.spki_sha256.hex() for root in roots)
             raise NotAuthentic("COLLATERAL_CHAIN", "root", expected="one root for all parts", got=names)
-        return roots[0]
+        return next(iter(roots))
+
+    def links(self) -> tuple[Link, ...]:
+        """All certificates, each once."""
+        once = {certificate.der: certificate for _, chain in self.read for certificate in chain}
+        return tuple([link_of(certificate, _named(certificate)) for certificate in once.values()])
 
 
-def _revocations(data: bytes, issuer: Certificate, path: str) -> Revocations:
+def _issued(data: bytes, issuer: Certificate, path: str) -> tuple[RevocationList, Certificate, str]:
+    """A list that says it is of this issuer, with it and with where it stands."""
     crl = load_revocation_list(data, path=path)
     if crl.issuer != issuer.subject:
         raise NotAuthentic("CRL_ISSUER", path, expected=issuer.common_name, got=crl.issuer)
-    crl.check_signed_by_p256(issuer, path=path)
     if crl.critical:
         raise Malformed("CRL_UNSUPPORTED", path, expected="no critical extension", got=", ".join(crl.critical))
+    return crl, issuer, path
+
+
+def _revocations(crl: RevocationList, issuer: Certificate) -> Revocations:
     return Revocations(
         issuer=crl.issuer,
         issuer_spki=issuer.spki,
@@ -204,10 +218,6 @@ def _revocations(data: bytes, issuer: Certificate, path: str) -> Revocations:
         next_update=crl.next_update,
         serials=crl.serials,
     )
-
-
-def _once(certificates: Sequence[Certificate]) -> tuple[Certificate, ...]:
-    return tuple({c.der: c for c in certificates}.values())
 
 
 def _named(certificate: Certificate) -> str:

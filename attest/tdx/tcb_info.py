@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from attest.tdx.claims import TcbPart, TcbStatus
 from attest.tdx.members import Members, Shape
@@ -38,8 +38,7 @@ STATUSES = {s.name: s for s in TcbStatus if not s.name.startswith("TDRelaunch")}
 ISV_STATUSES = {s.name: s for s in (TcbStatus.UpToDate, TcbStatus.OutOfDate, TcbStatus.Revoked)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TcbLevel:
+class TcbLevel(NamedTuple):
     """A level of a platform: the least security versions, and what is said of a part that reaches it.
 
     `tdx` is None in a document for SGX. `as_sgx` and `as_tdx` are the same under the name of either part.
@@ -52,16 +51,14 @@ class TcbLevel:
     as_tdx: TcbPart
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IsvLevel:
+class IsvLevel(NamedTuple):
     """A level of an enclave or of a TDX module: the least ISVSVN, and what is said of one that reaches it."""
 
     isvsvn: int
     part: TcbPart
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModuleIdentity:
+class ModuleIdentity(NamedTuple):
     """Who made a TDX module, and its levels; the one for modules without a major version has none."""
 
     mrsigner: bytes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,9 +36,9 @@ def test_roles(case: str) -> None:
     position, changed, check = WRONG[case]
     chain = [LEAF, CA, ROOT]
     check_roles(chain, NAMES)
-    check_roles([LEAF, replace(CA, path_length=None), replace(ROOT, path_length=1)], NAMES)
+    check_roles([LEAF, CA._replace(path_length=None), ROOT._replace(path_length=1)], NAMES)
     check_roles([CA, ROOT], NAMES[1:], lowest=1)
-    chain[position] = replace(chain[position], **changed)
+    chain[position] = chain[position]._replace(**changed)
     with refused(check):
         check_roles(chain, NAMES)
 

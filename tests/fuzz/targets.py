@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -17,11 +18,14 @@ from attest.azure.hcl import parse_hcl
 from attest.azure.shapes import read_azure
 from attest.errors import AttestError
 from attest.evidence import Collateral, SnpEvidence, read_certificates
+from attest.extensions import read_extensions
 from attest.gpu import report as gpu_report
 from attest.gpu.certs import authenticate
 from attest.gpu.forms import read_devices
 from attest.gpu.opaque import parse_gpu, parse_switch
 from attest.gpu.rim import verify_rim
+from attest.intel_form import recognise_intel, recognise_intel_list
+from attest.names import certificate_parts, common_name, list_parts
 from attest.snp import report as snp_report
 from attest.snp.shapes import read_evidence
 from attest.snp.table import read_table
@@ -41,7 +45,7 @@ from attest.verify import Kept, verify
 from clients.errors import Unavailable
 from clients.workload.tpm import Tpm
 from clients.workload.tpm_wire import TpmWire
-from tests.makers import azure
+from tests.makers import azure, intel
 from tests.makers.amd import mint
 from tests.makers.log import draft
 
@@ -75,22 +79,51 @@ def _quiet(parse: Callable[[bytes], object]) -> Callable[[bytes], None]:
     return target
 
 
-def patched(data: bytes) -> None:
-    """A good report with pieces of it overwritten: offset (2 bytes), length (1 byte), bytes, and so on."""
-    anchors, evidence, collateral, kept = _made()
-    report = bytearray(evidence.report)
+def _patch(good: bytes, data: bytes) -> bytes:
+    """`good` with pieces of it overwritten: offset (2 bytes), length (1 byte), bytes, and so on."""
+    found = bytearray(good)
     while len(data) >= 4:
-        offset, length = int.from_bytes(data[:2], "big") % len(report), 1 + data[2] % 32
-        piece = data[3 : 3 + length][: len(report) - offset]
-        report[offset : offset + len(piece)] = piece
+        offset, length = int.from_bytes(data[:2], "big") % len(found), 1 + data[2] % 32
+        piece = data[3 : 3 + length][: len(found) - offset]
+        found[offset : offset + len(piece)] = piece
         data = data[3 + length :]
-    changed = SnpEvidence(report=bytes(report), certificates=evidence.certificates)
+    return bytes(found)
+
+
+def patched(data: bytes) -> None:
+    """A good report, patched, is accepted only if what is signed is the same."""
+    anchors, evidence, collateral, kept = _made()
+    report = _patch(evidence.report, data)
+    changed = SnpEvidence(report=report, certificates=evidence.certificates)
     try:
         verify(changed, collateral, anchors, report_data=_DATA, now=_NOW, revocation="required", kept=kept)
     except AttestError:
         return
     if report[: snp_report.SIGNED_SIZE] != evidence.report[: snp_report.SIGNED_SIZE]:
         raise ForgeryAccepted(report.hex())
+
+
+@functools.cache
+def _intel() -> tuple[bytes, bytes]:
+    vendor = intel.mint(now=_NOW)
+    return vendor.platform().pck.der, vendor.crl(revoked=[7])
+
+
+def intel_forms(data: bytes) -> None:
+    """A certificate and a list, patched: what is recognised by its form is what a library and its parts say."""
+    certificate, crl = (_patch(good, data) for good in _intel())
+    known, listed = recognise_intel(certificate), recognise_intel_list(crl)
+    if known is not None:
+        with contextlib.suppress(ValueError):
+            found = x509.load_der_x509_certificate(certificate)
+            parts = certificate_parts(certificate)
+            if known != (parts, common_name(parts.subject), read_extensions(found)):
+                raise ForgeryAccepted(certificate.hex())
+    if listed is not None:
+        with contextlib.suppress(ValueError):
+            critical = [each.oid for each in x509.load_der_x509_crl(crl).extensions if each.critical]
+            if listed != list_parts(crl) or critical:
+                raise ForgeryAccepted(crl.hex())
 
 
 def _documents(data: bytes) -> object:
@@ -169,6 +202,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "intel_documents": _quiet(_documents),
     "intel_collateral": _quiet(read_collateral),
     "certificates": _quiet(read_certificates),
+    "intel forms": intel_forms,
     "hcl": _quiet(parse_hcl),
     "azure evidence": _quiet(read_azure),
     "tpm quote": tpm_quote,

@@ -129,7 +129,7 @@ class Sgx:
 
 @dataclass(frozen=True, kw_only=True)
 class Issued:
-    """A certificate that is still to be signed: who it is, by whom, and what it may do."""
+    """A certificate that is still to be signed: who it is, by whom, and what it may do. `serial` is its last part."""
 
     subject: str
     issuer: str
@@ -152,24 +152,22 @@ class Issued:
             .subject_name(_name(self.subject))
             .issuer_name(_name(self.issuer))
             .public_key(self.key.public_key())
-            .serial_number(self.serial)
+            .serial_number(_wide(self.serial))
             .not_valid_before(self.not_before)
             .not_valid_after(self.not_after)
-            .add_extension(x509.BasicConstraints(ca=self.ca, path_length=self.path_length), critical=True)
-            .add_extension(_usage(signs=self.signs), critical=True)
         )
-        identifiers = ((self.issuer_key, True), (self.key, False))
-        for owner, of_issuer in identifiers:
-            public = owner.public_key()
-            builder = builder.add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
-                if of_issuer
-                else x509.SubjectKeyIdentifier.from_public_key(public),
-                critical=False,
-            )
+        at_issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.issuer_key.public_key())
+        for value, critical in (
+            (at_issuer, False),
+            (x509.CRLDistributionPoints([_point(self.issuer)]), False),
+            (x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False),
+            (_usage(signs=self.signs), True),
+            (x509.BasicConstraints(ca=self.ca, path_length=self.path_length), True),
+        ):
+            builder = builder.add_extension(value, critical=critical)
         if self.sgx is not None:
-            value = x509.UnrecognizedExtension(x509.ObjectIdentifier(SGX_ARC), self.sgx.der())
-            builder = builder.add_extension(value, critical=False)
+            sgx = x509.UnrecognizedExtension(x509.ObjectIdentifier(SGX_ARC), self.sgx.der())
+            builder = builder.add_extension(sgx, critical=False)
         if self.critical:
             unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier(self.critical), b"\x05\x00")
             builder = builder.add_extension(unknown, critical=True)
@@ -179,6 +177,16 @@ class Issued:
     def pem(self) -> bytes:
         """The certificate in PEM."""
         return x509.load_der_x509_certificate(self.der).public_bytes(Encoding.PEM)
+
+
+def _wide(serial: int) -> int:
+    """Of twenty bytes, as Intel's are."""
+    return (0x5E << 152) + serial
+
+
+def _point(issuer: str) -> x509.DistributionPoint:
+    address = x509.UniformResourceIdentifier(f"https://pcs.example/{issuer.replace(' ', '')}.crl")
+    return x509.DistributionPoint(full_name=[address], relative_name=None, reasons=None, crl_issuer=None)
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:
@@ -409,12 +417,18 @@ class Intel:
             .last_update(start or self.now - _DAY)
             .next_update(end or self.now + 29 * _DAY)
             .add_extension(x509.CRLNumber(1), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(key(signed_by or issuer).public_key()),
+                critical=False,
+            )
         )
         if critical:
             point = x509.IssuingDistributionPoint(None, None, True, False, None, False, False)
             builder = builder.add_extension(point, critical=True)
         for serial in revoked:
-            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(self.now - _DAY).build()
+            entry = (
+                x509.RevokedCertificateBuilder().serial_number(_wide(serial)).revocation_date(self.now - _DAY).build()
+            )
             builder = builder.add_revoked_certificate(entry)
         signed = builder.sign(key(signed_by or issuer), SHA256())
         return signed.public_bytes(Encoding.DER)

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attest.errors import Malformed
-from attest.extensions import read_extensions, recognise, say_nothing
-from attest.names import certificate_parts, list_parts
+from attest.extensions import read_extensions
+from attest.intel_form import recognise_intel, recognise_intel_list
+from attest.names import certificate_parts, common_name, list_parts
 from attest.tdx import pck
 from attest.tdx.collateral_json import read_collateral
 from attest.tdx.forms import recognise_identity, recognise_tcb_info
@@ -162,54 +163,171 @@ def _made_certificates() -> list[bytes]:
 CERTIFICATES = _made_certificates()
 
 
-def _extensions(der: bytes) -> bool:
-    """Whether the extensions of a certificate that the library takes are recognised, and then as the library does."""
+def _recognised(der: bytes) -> bool:
+    """Whether a certificate that the library takes is recognised, and then as it is taken apart."""
     found = x509.load_der_x509_certificate(der)
-    known = recognise(der, *certificate_parts(der).extensions)
+    known = recognise_intel(der)
     if known is not None:
-        assert known == read_extensions(found)
+        parts = certificate_parts(der)
+        assert known == (parts, common_name(parts.subject), read_extensions(found))
+        assert found.serial_number > 0
+        assert parts.algorithm == parts.inner
     return known is not None
 
 
-def test_extensions_as_they_are_made_are_recognised() -> None:
+def test_certificates_as_they_are_made_are_recognised() -> None:
     assert len(CERTIFICATES) == 4
-    assert all(map(_extensions, CERTIFICATES))
+    assert all(map(_recognised, CERTIFICATES))
 
 
 @needs_vectors(1)
-def test_extensions_as_intel_makes_them_are_recognised() -> None:
+def test_certificates_as_intel_makes_them_are_recognised() -> None:
     assert VECTORS is not None
     folder = VECTORS / "tdx" / "intel-SGX-TDX-DCAP-QuoteVerificationLibrary" / "sampleData" / "tdx"
     files = [folder / "pckCert.pem", folder / "pckSignChain.pem", folder / "tcbSignChain.pem"]
     ders = [der for file in files for der in read_chain(file.read_bytes(), path="it")]
     assert len(ders) >= 5
-    assert all(map(_extensions, ders))
+    assert all(map(_recognised, ders))
 
 
-@settings(max_examples=400, deadline=None)
+def _at(der: bytes, what: bytes, offset: int = 0) -> int:
+    assert der.count(what) == 1, what.hex()
+    return der.index(what) + offset
+
+
+ROOT, PCK = CERTIFICATES[2], CERTIFICATES[0]
+BASIC, USAGE = bytes.fromhex("0603551d13"), bytes.fromhex("0603551d0f")
+# name: (certificate, where a byte is changed, to what): whether or not the library takes it, it is no form of Intel's.
+CHANGED: dict[str, tuple[bytes, int, int]] = {
+    "version 2": (ROOT, 12, 1),
+    "a serial that is negative": (ROOT, 15, 0xDE),
+    "a serial that is zero first": (ROOT, 15, 0),
+    "not critical": (ROOT, _at(ROOT, BASIC, 7), 0),
+    "no CA after all": (ROOT, _at(ROOT, BASIC, 14), 0),
+    "a deeper path": (ROOT, _at(ROOT, BASIC, 17), 2),
+    "another usage": (ROOT, _at(ROOT, USAGE, 13), 0x86),
+    "usage with unused bits": (ROOT, _at(ROOT, USAGE, 12), 0),
+    "a signature with unused bits": (ROOT, len(ROOT) - len(certificate_parts(ROOT).signature) - 1, 1),
+    "another algorithm": (PCK, PCK.rindex(bytes.fromhex("2a8648ce3d0403")) + 7, 3),
+    "an extension that is not the SGX one": (PCK, _at(PCK, bytes.fromhex("06092a864886f84d010d0104"), 10), 2),
+    "a length of the SGX one": (PCK, _at(PCK, bytes.fromhex("06092a864886f84d010d0104"), 14), 0),
+    "two names": (PCK, _at(PCK, b"\x0c\x19Intel SGX PCK Cert", 4), ord("J")),
+    "a country in another encoding": (PCK, PCK.rindex(b"\x13\x02US"), 0x0C),
+    "a key on another curve": (PCK, _at(PCK, bytes.fromhex("06082a8648ce3d030107"), 9), 6),
+    "a compressed key": (PCK, _at(PCK, bytes.fromhex("03420004"), 3), 2),
+    "a time of another kind": (PCK, _at(PCK, b"\x30\x1e\x17\x0d", 2), 0x18),
+    "a longer certificate": (ROOT, 3, ROOT[3] + 1),
+    "a longer part that is signed": (ROOT, 7, ROOT[7] - 1),
+    "more extensions": (ROOT, _at(ROOT, bytes.fromhex("301f0603551d23"), -1), 0xFF),
+    "more around them": (ROOT, _at(ROOT, bytes.fromhex("301f0603551d23"), -4), 0xFF),
+    "a longer address": (ROOT, _at(ROOT, b"https://", -1), 0x7F),
+    "an address of another kind": (ROOT, _at(ROOT, b"https://", -2), 0x82),
+    "a space in the address": (ROOT, _at(ROOT, b"https://", 3), 0x20),
+    "a longer signature": (ROOT, len(ROOT) - len(certificate_parts(ROOT).signature) - 2, 0x7F),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_another_certificate_is_left_to_the_library(case: str) -> None:
+    der, at, value = CHANGED[case]
+    changed = bytearray(der)
+    assert changed[at] != value
+    changed[at] = value
+    assert recognise_intel(bytes(changed)) is None
+
+
+def test_something_behind_a_certificate() -> None:
+    assert recognise_intel(ROOT + b"\0") is None
+    assert recognise_intel(ROOT[:-1]) is None
+
+
+@settings(max_examples=600, deadline=None)
 @given(st.sampled_from(CERTIFICATES), st.data())
-def test_changed_extensions(der: bytes, data: st.DataObject) -> None:
-    start, end = certificate_parts(der).extensions
+def test_changed_certificates(der: bytes, data: st.DataObject) -> None:
     changed = bytearray(der)
     for _ in range(data.draw(st.integers(1, 2))):
-        changed[data.draw(st.integers(start, end - 1))] = data.draw(st.integers(0, 255))
+        changed[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
     try:
-        _extensions(bytes(changed))
-    except ValueError:
+        _recognised(bytes(changed))
+    except (ValueError, x509.InvalidVersion):
         return  # the library does not take it, or these extensions, and it has the last word
 
 
-def test_an_extension_twice_is_not_recognised() -> None:
-    der = CERTIFICATES[1]
-    start, end = certificate_parts(der).extensions
-    assert recognise(der[start:end] * 2, 0, 2 * (end - start)) is None
-    assert recognise(der[start:end], 0, end - start) is not None
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(CERTIFICATES), st.data())
+def test_a_piece_of_a_certificate_twice_or_gone(der: bytes, data: st.DataObject) -> None:
+    at, size = data.draw(st.integers(0, len(der) - 1)), data.draw(st.integers(1, 120))
+    changed = der[:at] + der[at : at + size] * data.draw(st.sampled_from([0, 2])) + der[at + size :]
+    whole = len(changed) - 4
+    for each in (changed, b"\x30\x82" + whole.to_bytes(2, "big") + changed[4:]):
+        try:
+            _recognised(each)
+        except (ValueError, x509.InvalidVersion):
+            continue
 
 
-def test_lists_of_which_the_extensions_say_nothing() -> None:
-    plain, critical = intel().crl(), intel().crl(critical=True)
-    assert say_nothing(plain, *list_parts(plain).extensions)
-    assert not say_nothing(critical, *list_parts(critical).extensions)
+LISTS = [intel().crl(), intel().crl("root"), intel().crl(revoked=[7]), intel().crl(revoked=range(1, 40))]
+
+
+def _recognised_list(der: bytes) -> bool:
+    """Whether a list that the library takes is recognised; then it is as it is taken apart, and nothing is critical."""
+    found = x509.load_der_x509_crl(der)
+    known = recognise_intel_list(der)
+    if known is not None:
+        assert known == list_parts(der)
+        assert not [each.oid for each in found.extensions if each.critical]
+        assert len(found.extensions) == 2
+    return known is not None
+
+
+def test_lists_as_they_are_made_are_recognised() -> None:
+    assert all(map(_recognised_list, LISTS))
+    assert not _recognised_list(intel().crl(critical=True))
+    assert not _recognised_list(intel().crl(name="Intel SGX Another CA"))
+
+
+@needs_vectors(1)
+def test_lists_as_intel_makes_them_are_recognised() -> None:
+    assert VECTORS is not None
+    files = [*(VECTORS / "tdx").rglob("*CaCrl.der"), *(VECTORS / "tdx").rglob("*pck_crl_*.der")]
+    assert len(files) >= 5
+    assert all(_recognised_list(file.read_bytes()) for file in files)
+
+
+# name: (list, where a byte is changed, to what)
+CHANGED_LISTS: dict[str, tuple[int, int, int]] = {
+    "version 1": (2, _at(LISTS[2], bytes.fromhex("020101300a"), 2), 0),
+    "a longer list": (0, 2, LISTS[0][2] + 1),
+    "a longer part that is signed": (0, 5, LISTS[0][5] + 1),
+    "revoked ones that go on": (2, _at(LISTS[2], bytes.fromhex("302730250214"), 1), 0x28),
+    "revoked ones that end before": (2, _at(LISTS[2], bytes.fromhex("302730250214"), 1), 0x26),
+    "a number below zero": (0, _at(LISTS[0], bytes.fromhex("0603551d14040302"), 9), 0x80),
+    "a number that is none": (0, _at(LISTS[0], bytes.fromhex("0603551d14040302"), 7), 4),
+    "another extension": (0, _at(LISTS[0], bytes.fromhex("0603551d23"), 4), 0x1C),
+    "a longer signature": (0, len(LISTS[0]) - len(list_parts(LISTS[0]).signature) - 2, 0x7F),
+    "a signature with unused bits": (0, len(LISTS[0]) - len(list_parts(LISTS[0]).signature) - 1, 1),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED_LISTS)
+def test_another_list_is_left_to_the_library(case: str) -> None:
+    number, at, value = CHANGED_LISTS[case]
+    changed = bytearray(LISTS[number])
+    assert changed[at] != value
+    changed[at] = value
+    assert recognise_intel_list(bytes(changed)) is None
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from(LISTS), st.data())
+def test_changed_lists(der: bytes, data: st.DataObject) -> None:
+    changed = bytearray(der)
+    for _ in range(data.draw(st.integers(1, 2))):
+        changed[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        _recognised_list(bytes(changed))
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension):
+        return  # the library does not take it, and it has the last word
 
 
 EXTENSION = read_extensions(x509.load_der_x509_certificate(CERTIFICATES[0])).others[pck.SGX_EXTENSION]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from attest.tdx.pck import SGX_EXTENSION, read_pck
@@ -25,14 +23,14 @@ def _changed(old: bytes, new: bytes) -> bytes:
 
 
 def test_good_is_read() -> None:
-    found = read_pck(replace(LEAF, extensions={SGX_EXTENSION: GOOD}))
+    found = read_pck(LEAF._replace(extensions={SGX_EXTENSION: GOOD}))
     assert (found.sgx_type, found.dynamic_platform, found.cached_keys, found.smt_enabled) == (1, True, True, True)
     assert found.platform_instance_id == b"\x22" * 16
-    off = read_pck(replace(LEAF, extensions={SGX_EXTENSION: Sgx(flags=(False, True, False)).der()}))
+    off = read_pck(LEAF._replace(extensions={SGX_EXTENSION: Sgx(flags=(False, True, False)).der()}))
     assert (off.dynamic_platform, off.cached_keys, off.smt_enabled) == (False, True, False)
-    part = read_pck(replace(LEAF, extensions={SGX_EXTENSION: Sgx(flags=(True,)).der()}))
+    part = read_pck(LEAF._replace(extensions={SGX_EXTENSION: Sgx(flags=(True,)).der()}))
     assert (part.dynamic_platform, part.cached_keys, part.smt_enabled) == (True, None, None)
-    bare = read_pck(replace(LEAF, extensions={SGX_EXTENSION: Sgx(instance=b"", flags=()).der()}))
+    bare = read_pck(LEAF._replace(extensions={SGX_EXTENSION: Sgx(instance=b"", flags=()).der()}))
     assert (bare.platform_instance_id, bare.dynamic_platform) == (b"", None)
 
 
@@ -61,9 +59,9 @@ WRONG: dict[str, bytes] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_with_an_extension(case: str) -> None:
     with refused("PCK_EXTENSION"):
-        read_pck(replace(LEAF, extensions={SGX_EXTENSION: WRONG[case]}))
+        read_pck(LEAF._replace(extensions={SGX_EXTENSION: WRONG[case]}))
 
 
 def test_a_certificate_with_an_extension_twice_says_nothing() -> None:
     with refused("PCK_EXTENSION"):
-        read_pck(replace(LEAF, duplicate=SGX_EXTENSION))
+        read_pck(LEAF._replace(duplicate=SGX_EXTENSION))
