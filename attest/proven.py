@@ -20,7 +20,7 @@ from attest.finding import Finding, Outcome
 from attest.gpu.verify import KeptDevices
 from attest.profile import Claims
 from attest.snp.certs import VerifiedChain
-from attest.snp.crl import VerifiedCrl
+from attest.snp.crl import PassedOver, VerifiedCrl
 from attest.snp.verify import verify_snp
 from attest.tdx.chain import VerifiedChain as PckChain
 from attest.tdx.claims import TdxClaims
@@ -45,6 +45,7 @@ class Kept:
 
     chains: tuple[VerifiedChain, ...] = ()
     crls: tuple[VerifiedCrl, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
     pck_chains: tuple[PckChain, ...] = ()
     tdx: tuple[VerifiedCollateral, ...] = ()
     devices: KeptDevices = _NO_DEVICES
@@ -79,11 +80,12 @@ def _snp(evidence: SnpEvidence, given: Given) -> Proven:
         revocation_required=given.revocation_required,
         chains=given.kept.chains,
         crls=given.kept.crls,
+        passed_over=given.kept.passed_over,
     )
     return Proven(
         claims=Claims(platform="snp", simulated=found.claims.simulated, snp=found.claims, issued=_lists(found.crls)),
         findings=found.findings,
-        kept=Kept(chains=(found.chain,), crls=found.crls),
+        kept=Kept(chains=(found.chain,), crls=found.crls, passed_over=found.passed_over),
     )
 
 
@@ -104,6 +106,7 @@ def _azure_snp(hcl: HclReport, evidence: AzureEvidence, given: Given) -> Proven:
         revocation_required=given.revocation_required,
         chains=given.kept.chains,
         crls=given.kept.crls,
+        passed_over=given.kept.passed_over,
     )
     paravisor = paravisor_claims(hcl, evidence)
     return Proven(
@@ -115,7 +118,7 @@ def _azure_snp(hcl: HclReport, evidence: AzureEvidence, given: Given) -> Proven:
             issued=_lists(found.crls),
         ),
         findings=found.findings,
-        kept=Kept(chains=(found.chain,), crls=found.crls),
+        kept=Kept(chains=(found.chain,), crls=found.crls, passed_over=found.passed_over),
     )
 
 

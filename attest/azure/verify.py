@@ -20,7 +20,7 @@ from attest.errors import Malformed, NotBound
 from attest.evidence import AzureEvidence, Collateral, CpuEvidence, HardwareEvidence, SnpEvidence, TdxEvidence
 from attest.finding import Finding, Outcome
 from attest.snp.certs import VerifiedChain
-from attest.snp.crl import VerifiedCrl
+from attest.snp.crl import PassedOver, VerifiedCrl
 from attest.snp.verify import Authentic as AuthenticSnp
 from attest.snp.verify import verify_snp
 from attest.tdx.chain import VerifiedChain as PckChain
@@ -46,6 +46,7 @@ def verify_azure_snp(
     revocation_required: bool,
     chains: Sequence[VerifiedChain] = (),
     crls: Sequence[VerifiedCrl] = (),
+    passed_over: Sequence[PassedOver] = (),
 ) -> AuthenticSnp:
     """The SNP report in an HCL report is authentic, the paravisor's own, and its REPORT_DATA that of the variable data.
 
@@ -62,6 +63,7 @@ def verify_azure_snp(
         revocation_required=revocation_required,
         chains=chains,
         crls=crls,
+        passed_over=passed_over,
     )
     if found.claims.vmpl != _PARAVISOR:
         raise NotBound("AZ_VMPL", "hcl.hardware.vmpl", expected=_PARAVISOR, got=found.claims.vmpl)

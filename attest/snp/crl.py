@@ -16,7 +16,7 @@ from attest.finding import Finding, Outcome
 from attest.snp.certs import VerifiedChain
 from attest.x509 import Certificate, load_revocation_list
 
-__all__ = ["VerifiedCrl", "check_not_revoked", "relevant", "verify_crl"]
+__all__ = ["PassedOver", "VerifiedCrl", "check_not_revoked", "relevant", "verify_crl"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,25 +30,46 @@ class VerifiedCrl:
     serials: frozenset[int]
 
 
-def relevant(crls: Sequence[bytes], chain: VerifiedChain, kept: Sequence[VerifiedCrl]) -> tuple[VerifiedCrl, ...]:
-    """The lists among `crls` that the chain's ARK issued.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOver:
+    """A list that could be read, and whose issuer (a name, in DER) was not the ARK at hand: it says nothing."""
 
+    der: bytes
+    issuer: bytes
+
+
+def relevant(
+    crls: Sequence[bytes], chain: VerifiedChain, kept: Sequence[VerifiedCrl], passed_over: Sequence[PassedOver] = ()
+) -> tuple[tuple[VerifiedCrl, ...], tuple[PassedOver, ...]]:
+    """The lists among `crls` that the chain's ARK issued, and those of others, which were only read.
+
+    `kept` and `passed_over` are what came back before: none of them is read again, whichever chain it was read for.
     Raises Malformed CRL_MALFORMED, NotAuthentic CRL_SIGNATURE for one in its name that it did not sign, CRL_UNSUPPORTED
-    for one with a critical extension, which may narrow what the list speaks of. Lists of others are passed over.
+    for one with a critical extension, which may narrow what the list speaks of.
     """
     known = {crl.der: crl for crl in kept if crl.issuer_spki_sha256 == chain.root.spki_sha256}
-    found = (
-        known.get(der) or verify_crl(der, chain.authority, chain.root, path=f"crls[{number}]")
-        for number, der in enumerate(crls)
-    )
-    return tuple(crl for crl in found if crl is not None)
+    strangers = {crl.der: crl for crl in passed_over if crl.issuer != chain.authority.subject}
+    own: list[VerifiedCrl] = []
+    others: list[PassedOver] = []
+    for number, der in enumerate(crls):
+        found = known.get(der) or strangers.get(der) or _read(der, chain.authority, chain.root, f"crls[{number}]")
+        if isinstance(found, VerifiedCrl):
+            own.append(found)
+        else:
+            others.append(found)
+    return tuple(own), tuple(others)
 
 
 def verify_crl(der: bytes, authority: Certificate, root: AmdRoot, *, path: str) -> VerifiedCrl | None:
     """The list, if `authority`, whose key is `root`'s, issued it; None for another issuer's. Raises as `relevant`."""
+    found = _read(der, authority, root, path)
+    return found if isinstance(found, VerifiedCrl) else None
+
+
+def _read(der: bytes, authority: Certificate, root: AmdRoot, path: str) -> VerifiedCrl | PassedOver:
     crl = load_revocation_list(der, path=path)
     if crl.issuer != authority.subject:
-        return None
+        return PassedOver(der=der, issuer=crl.issuer)
     crl.check_signed_by(authority, path=path)
     if crl.critical:
         raise Malformed("CRL_UNSUPPORTED", path, expected="no critical extension", got=", ".join(crl.critical))

@@ -20,7 +20,7 @@ from attest.path import check_valid
 from attest.snp import certs, tcb, vek
 from attest.snp.certs import Candidates, VerifiedChain
 from attest.snp.claims import SigningKey, SnpClaims
-from attest.snp.crl import VerifiedCrl, check_not_revoked, relevant
+from attest.snp.crl import PassedOver, VerifiedCrl, check_not_revoked, relevant
 from attest.snp.report import Report, claims_of, parse
 from attest.snp.vek import Vek
 from attest.x509 import Certificate
@@ -36,6 +36,7 @@ class Authentic:
     findings: tuple[Finding, ...]
     chain: VerifiedChain
     crls: tuple[VerifiedCrl, ...]
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def verify_snp(
@@ -47,6 +48,7 @@ def verify_snp(
     revocation_required: bool,
     chains: Sequence[VerifiedChain] = (),
     crls: Sequence[VerifiedCrl] = (),
+    passed_over: Sequence[PassedOver] = (),
 ) -> Authentic:
     """Verifies a report under pinned roots. Binding is the caller's.
 
@@ -54,11 +56,19 @@ def verify_snp(
     2. an endorsement key chains to a pinned ARK    5. no intermediate is revoked
     3. it is that of this product, TCB and chip     6. it signed the report
 
-    `chains` and `crls` were verified before: steps 2 and the lists' signatures are not repeated for identical bytes.
+    `chains` and `crls` were verified before: steps 2 and the lists' signatures are not repeated for identical bytes;
+    nor are the lists of others, which were `passed_over`, read again.
     """
     report = parse(evidence.report)  # 1
     certs.check_count(evidence.certificates)
-    judge = _Judge(report=report, crls=collateral.crls, known=crls, now=now, required=revocation_required)
+    judge = _Judge(
+        report=report,
+        crls=collateral.crls,
+        known=crls,
+        passed_over=passed_over,
+        now=now,
+        required=revocation_required,
+    )
     offered = evidence.certificates, collateral.certificates
     for chain in chains:
         if chain.root in anchors.amd and chain.within(*offered) and _is_key_of(chain.vek, report):
@@ -101,6 +111,7 @@ class _Judge:
     report: Report
     crls: Sequence[bytes]
     known: Sequence[VerifiedCrl]
+    passed_over: Sequence[PassedOver]
     now: datetime
     required: bool
 
@@ -109,7 +120,7 @@ class _Judge:
         report = self.report
         matching = _check_product(chain, report), _check_tcb(chain, report), _check_chip(chain, report)  # 3
         check_valid(chain.links, self.now)  # 4
-        lists = relevant(self.crls, chain, self.known)  # 5
+        lists, others = relevant(self.crls, chain, self.known, self.passed_over)  # 5
         unrevoked = check_not_revoked(chain, lists, self.now, required=self.required, offered=len(self.crls))
         verify_p384(
             chain.vek.spki, report.signed, *report.signature, check="SNP_SIGNATURE", path="report.signature"
@@ -121,6 +132,7 @@ class _Judge:
             findings=(*_ON_THE_WAY, *matching, _VALID, unrevoked, _SIGNED),
             chain=chain,
             crls=lists,
+            passed_over=others,
         )
 
 

@@ -264,6 +264,16 @@ REFUSED: dict[str, tuple[Case, str]] = {
         _with_crl(MILAN.crl(this_update=NOW + SECOND, next_update=NOW + DAY)),
         "CRL_NOT_YET_VALID",
     ),
+    "E15 one list over, one not yet": (
+        lambda: _judged(
+            chip(),
+            crls=[
+                MILAN.crl(this_update=NOW + SECOND, next_update=NOW + DAY),
+                MILAN.crl(this_update=NOW - 2 * DAY, next_update=NOW - DAY),
+            ],
+        ),
+        "CRL_NOT_YET_VALID",
+    ),
     "E15 list that is none": (_with_crl(b"\x30\x00"), "CRL_MALFORMED"),
     "E15 list with a critical extension": (_with_crl(MILAN.crl(critical=True)), "CRL_UNSUPPORTED"),
     "E16 no list": (lambda: _judged(chip(), crls=[]), "CRL_MISSING"),
@@ -443,6 +453,27 @@ class TestKept:
         crls = [self.kept.crls[0].der]
         again = judge(chip().report(DATA), chip().certificates, MILAN, crls=crls, kept=self.kept)
         assert again.kept == self.kept
+
+    def test_lists_of_others_are_read_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        crls = [hierarchy("Genoa").crl(), self.kept.crls[0].der, hierarchy("Turin").crl()]
+        first = judge(chip().report(DATA), chip().certificates, MILAN, crls=crls)
+        assert [each.der for each in first.kept.passed_over] == [crls[0], crls[2]]
+        monkeypatch.setattr("attest.snp.crl.load_revocation_list", None)
+        again = judge(chip().report(DATA), chip().certificates, MILAN, crls=crls, kept=first.kept)
+        assert again.kept == first.kept
+
+    def test_what_was_passed_over_for_another_product_is_read_for_its_own(self) -> None:
+        """And what it says is heeded; a list that was merely read is never one that was verified."""
+        genoa = hierarchy("Genoa").chip()
+        for own, check in ((MILAN.crl([0x10001]), "CERT_REVOKED"), (MILAN.crl(signer=MILAN.ask), "CRL_SIGNATURE")):
+            crls = [hierarchy("Genoa").crl(), own]
+            kept = judge(genoa.report(DATA), genoa.certificates, genoa.amd, crls=crls).kept
+            assert [each.der for each in kept.passed_over] == [own]
+            with refused(check):
+                judge(chip().report(DATA), chip().certificates, MILAN, crls=crls, kept=kept)
+        good = [hierarchy("Genoa").crl(), MILAN.crl()]
+        kept = judge(genoa.report(DATA), genoa.certificates, genoa.amd, crls=good).kept
+        assert judge(chip().report(DATA), chip().certificates, MILAN, crls=good, kept=kept).kept.crls[0].der == good[1]
 
     @pytest.mark.parametrize(
         ("changed", "check"),
