@@ -5,6 +5,8 @@ Getting, rehearsing and renewing differ in what is asked; that it is bound into 
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -91,10 +93,25 @@ def insist(call: Callable[[], T]) -> T:
 
 
 def result_of(given: str, audience: str) -> str:
-    """The attestation result that came back, empty where none was asked for; raises NotTrusted if it is missing.
+    """The attestation result that came back, empty where none was asked for.
 
-    It is for `audience` to verify, with the deployment's JWK Set: nothing here rests on it.
+    It is for `audience` to verify, with the deployment's JWK Set: nothing here rests on it. Raises NotTrusted if it is
+    missing, or is for somebody else: whom it is for is no part of the evidence, so that it may have been exchanged.
     """
-    if audience and not given:
+    if not audience:
+        return ""
+    if not given:
         raise NotTrusted("RESULT_MISSING", f"an attestation result for {audience} was asked for, and none came")
-    return given if audience else ""
+    told = _audience(given)
+    if told != audience:
+        raise NotTrusted("RESULT_AUDIENCE", f"the attestation result is for {told or 'nobody'}, not for {audience}")
+    return given
+
+
+def _audience(token: str) -> str:
+    """What a JWT says in `aud`, unverified; empty for what is none."""
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        return str(claims["aud"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""

@@ -80,11 +80,15 @@ class WrappedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What was granted, as it is stored for retries; a rehearsal has neither keys nor lease."""
+    """What was granted, as it is stored for retries; a rehearsal has neither keys nor lease.
+
+    `result` is the attestation result for `audience`, both empty where none was asked for.
+    """
 
     keys: tuple[WrappedKey, ...]
     lease: Lease | None
     result: str = ""
+    audience: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

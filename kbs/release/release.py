@@ -165,8 +165,11 @@ async def _repeat(ask: Ask, authentic: Authentic, stored: Stored, broker: Broker
     if stored.bound != authentic.bound:
         raise _reused("one used for another request")
     answer = _reply(stored.reply, stored.place, broker)
-    if ask.rehearsal != (answer.grant.lease is None):  # which of the two it is, is no part of the evidence
+    # These two are no part of the evidence: docs/decisions/0024-what-stands-beside-the-evidence.md
+    if ask.rehearsal != (answer.grant.lease is None):
         raise _reused("one used for a release" if ask.rehearsal else "one used for a rehearsal")
+    if ask.audience != answer.grant.audience:
+        raise _reused("one used with another audience")
     given = broker.leases.lease(answer.grant.lease.lease_id) if answer.grant.lease else None
     if given is not None and given.ended:
         raise Refused(given.reason)

@@ -47,7 +47,9 @@ def renewed(case: Case, lease: LeaseRecord, broker: Broker) -> Verdict:
             RenewLease(lease_id=goes_on.lease_id, end=goes_on.end),
             *verdict.device_rows(case, goes_on),
         ),
-        reply=reply.encode_grant(Grant(keys=(), lease=goes_on, result=attestation_result(case, broker))),
+        reply=reply.encode_grant(
+            Grant(keys=(), lease=goes_on, result=attestation_result(case, broker), audience=case.ask.audience)
+        ),
     )
 
 

@@ -21,7 +21,7 @@ def encode_grant(grant: Grant) -> bytes:
     ]
     held = grant.lease
     lease = {"id": held.lease_id, "start": held.start, "end": held.end} if held else None
-    return canonical({"keys": keys, "lease": lease, "result": grant.result})
+    return canonical({"keys": keys, "lease": lease, "result": grant.result, "audience": grant.audience})
 
 
 def encode_refusal(reason: str, ticket: str) -> bytes:
@@ -42,4 +42,4 @@ def decode(reply: bytes) -> Grant:
     )
     held = document["lease"]
     lease = Lease(lease_id=held["id"], start=held["start"], end=held["end"]) if held else None
-    return Grant(keys=keys, lease=lease, result=document.get("result", ""))
+    return Grant(keys=keys, lease=lease, result=document.get("result", ""), audience=document.get("audience", ""))

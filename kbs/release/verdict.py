@@ -84,7 +84,12 @@ def granted(
         own=(*own(case), *preimages),
         effects=(PutTicket(ticket=case.entry_id, tenant=case.tenant), *_lease_rows(case, lease, lines)),
         reply=reply.encode_grant(
-            Grant(keys=tuple(keys), lease=lease, result=attestation_result(case, broker) if lease else "")
+            Grant(
+                keys=tuple(keys),
+                lease=lease,
+                result=attestation_result(case, broker) if lease else "",
+                audience=case.ask.audience,
+            )
         ),
     )
 

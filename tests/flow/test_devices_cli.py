@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import dataclasses
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -133,10 +134,35 @@ async def test_what_cannot_be_kept_is_not_asked_for(
     assert node.running.reader.head().size == size
 
 
-async def test_a_result_that_did_not_come() -> None:
-    assert (result_of("jwt", "a"), result_of("jwt", ""), result_of("", "")) == ("jwt", "", "")
-    with pytest.raises(NotTrusted, match="RESULT_MISSING"):
-        result_of("", "a")
+def _token(payload: bytes) -> str:
+    return "h." + base64.urlsafe_b64encode(payload).decode().rstrip("=") + ".s"
+
+
+# name: (what came for the audience `a`, the check that says what is wrong with it)
+RESULTS = {
+    "none": ("", "RESULT_MISSING"),
+    "another's": (_token(b'{"aud":"b"}'), "RESULT_AUDIENCE"),
+    "one for several": (_token(b'{"aud":["a"]}'), "RESULT_AUDIENCE"),
+    "nobody's": (_token(b"{}"), "RESULT_AUDIENCE"),
+    "no object": (_token(b'["aud"]'), "RESULT_AUDIENCE"),
+    "too deep to be read": (_token(b"[" * 100_000), "RESULT_AUDIENCE"),
+    "no JSON": (_token(b"\xff"), "RESULT_AUDIENCE"),
+    "no token": ("jwt", "RESULT_AUDIENCE"),
+    "no base64": ("h.!.s", "RESULT_AUDIENCE"),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+async def test_a_result_that_did_not_come_or_is_anothers(name: str) -> None:
+    token, check = RESULTS[name]
+    with pytest.raises(NotTrusted, match=check):
+        result_of(token, "a")
+    assert result_of(token, "") == ""
+
+
+async def test_a_result_is_handed_on_as_it_came() -> None:
+    for payload in (b'{"aud":"a"}', b'{"aud":"a","x":1}', b'{"x":12, "aud":"a"}'):
+        assert result_of(_token(payload), "a") == _token(payload)
 
 
 async def test_a_rehearsal_attests_devices_and_makes_nothing_ready(

@@ -20,7 +20,15 @@ LEASES = st.none() | st.builds(Lease, lease_id=st.text("0123456789abcdef", max_s
 
 
 @settings(max_examples=100, deadline=None)
-@given(grant=st.builds(Grant, keys=st.lists(KEYS, max_size=16).map(tuple), lease=LEASES))
+@given(
+    grant=st.builds(
+        Grant,
+        keys=st.lists(KEYS, max_size=16).map(tuple),
+        lease=LEASES,
+        result=st.text("abc.-_", max_size=90),
+        audience=st.text("abc:/.", max_size=20),
+    )
+)
 def test_a_grant(grant: Grant) -> None:
     stored = encode_grant(grant)
     assert decode(stored) == grant
