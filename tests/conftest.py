@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
-from tests.makers.site import SimulatedSite, make_site
+from tests.makers.site import SimulatedSite, copied, make_site
 from tests.vectors import not_run
 
 # Slow is no finding. `make test` gives the same answer for the same commit; fresh examples are for make measure and
@@ -27,7 +27,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{cases} cases not run: they need the vectors (CONTRIBUTING.md says where)")
 
 
-@pytest_asyncio.fixture
-async def site(tmp_path: Path) -> SimulatedSite:
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> SimulatedSite:
+    """A simulated site that nobody opens: each test has a copy."""
+    return asyncio.run(make_site(tmp_path_factory.mktemp("once") / "site"))
+
+
+@pytest.fixture
+def site(made_once: SimulatedSite, tmp_path: Path) -> SimulatedSite:
     """A simulated site with one asset."""
-    return await make_site(tmp_path / "site")
+    return copied(made_once, tmp_path / "site")

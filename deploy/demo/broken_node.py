@@ -12,7 +12,7 @@ from attest.evidence import SnpEvidence
 from attest.snp.tcb import encode
 from clients.cli.main import Doors, main
 from deploy.demo.node import SimulatedTee
-from tests.makers.site import MEASUREMENT
+from tests.makers.image import MEASUREMENT
 
 if TYPE_CHECKING:
     from clients.workload.tee import Tee

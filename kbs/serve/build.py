@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 from importlib import metadata, resources
@@ -15,8 +16,12 @@ _DECIDING = ("attest", "kbs.decide", "kbs.policy", "kbs.release")
 _LIBRARIES = ("sealgate", "cryptography", "awscrt", "cedarpy")
 
 
+@functools.cache
 def engine_document() -> bytes:
-    """The preimage of `engine_digest`: Python, libraries, and the SHA-256 of every source file that decides."""
+    """The preimage of `engine_digest`: Python, libraries, and the SHA-256 of every source file that decides.
+
+    Read once: what a process decides by is what lay there when it began.
+    """
     return canonical(
         {
             "v": "sealgate.engine/1",

@@ -13,9 +13,8 @@ from deploy.demo.broker import serve_directory
 from tests.makers.site import unslowed
 
 
-def main() -> None:
-    directory, wanted = Path(sys.argv[1]), sys.argv[2]
-    left = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+def run(directory: Path, wanted: str, left: int = 1) -> None:
+    """Serves until it dies, or, where no point is wanted, until it is told to end."""
     armed = False
 
     def die(point: str, /) -> None:
@@ -31,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +18,7 @@ from clients.errors import ClientError
 from clients.transport import connect
 from clients.trust import read_trust
 from kbs.store.read import Reader
+from tests.flow.nursery import PATIENCE_S, broker
 from tests.makers.site import SimulatedSite, save_vendor
 from tests.makers.workload import wire_request
 
@@ -43,19 +38,6 @@ POINTS = {
 }
 
 
-@contextmanager
-def _broker(directory: Path, *module: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    command = [sys.executable, "-m", module[0], str(directory), *module[1:]]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        ports = json.loads(process.stdout.readline())
-        try:
-            yield f"127.0.0.1:{ports['workload']}", process
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
-
-
 def _releases(site: SimulatedSite) -> list[Any]:
     reader = Reader(site.site.store)
     try:
@@ -69,7 +51,7 @@ def _releases(site: SimulatedSite) -> list[Any]:
 def test_killed_at(site: SimulatedSite, point: str) -> None:
     save_vendor(site)
     trust = read_trust(site.trust, simulated=True)
-    with _broker(site.directory, "tests.flow.crash_broker", point) as (address, process):
+    with broker(site.directory, point) as (address, process):
         with connect(address, trust.broker_ca) as channel:
             challenge = channel.call(
                 "/sealgate.v1.KeyRelease/GetChallenge", GetChallengeRequest(), GetChallengeResponse
@@ -77,10 +59,11 @@ def test_killed_at(site: SimulatedSite, point: str) -> None:
             request = ReleaseKeysRequest.FromString(wire_request(site.chip, challenge))
             with pytest.raises(ClientError):
                 channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", request, ReleaseKeysResponse)
-        assert process.wait(timeout=20) == -9
+        process.join(PATIENCE_S)
+        assert process.exitcode == -9
     before = _releases(site)
     assert len(before) == POINTS[point]
-    with _broker(site.directory, "deploy.demo.broker") as (address, _), connect(address, trust.broker_ca) as channel:
+    with broker(site.directory) as (address, _), connect(address, trust.broker_ca) as channel:
         first = channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", request, ReleaseKeysResponse)
         again = channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", request, ReleaseKeysResponse)
     assert first.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)

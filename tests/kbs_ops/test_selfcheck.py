@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from kbs.store.connect import create
 from kbs.store.door import WriteDoor
 from kbs.store.errors import LogFrozen, StoreUnavailable
 from kbs.store.freeze import mark_path, read_mark
+from tests.kbs.store.opened import make_store
 from tests.kbs_ops.hands import NOW, Clock, rows, tamper
 
 ORIGIN = "ops.sealgate.example/audit/1"
@@ -38,9 +42,20 @@ def _draft(index: int, name: str = "test") -> Draft:
 
 def fill(path: Path, size: int, *, each: int = 5, name: str = "test") -> None:
     """Makes the store at `path`, or lets it grow, to `size` entries, `each` in a transaction."""
-    if not path.exists():
-        create(path, LogSequencer(ORIGIN).empty())
-    asyncio.run(_fill(path, size, each, name))
+    if path.exists():
+        asyncio.run(_fill(path, size, each, name))
+    else:
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(_filled(size, each, name))
+
+
+@functools.cache
+def _filled(size: int, each: int, name: str) -> bytes:
+    """A new store of so many entries, which nobody has open."""
+    with tempfile.TemporaryDirectory(prefix="sealgate-filled-") as folder:
+        path = make_store(Path(folder) / "store.db")
+        asyncio.run(_fill(path, size, each, name))
+        return path.read_bytes()
 
 
 async def _fill(path: Path, size: int, each: int, name: str) -> None:

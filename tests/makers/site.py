@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +39,7 @@ from kbs.serve.site import LOG, Site, initialise
 from kbs.serve.wiring import Running, open_site, wall_clock
 from kbs.store.port import Clock, Faults, no_fault
 from tests.makers import amd, pki, safetensors
+from tests.makers.image import MEASUREMENT
 from tests.makers.nvidia import Nvidia
 from tests.makers.nvidia import mint as mint_nvidia
 from tests.makers.nvidia_rim import manifests
@@ -49,6 +50,7 @@ __all__ = [
     "ORIGIN",
     "PURPOSE",
     "SimulatedSite",
+    "copied",
     "make_site",
     "save_chip",
     "save_vendor",
@@ -60,7 +62,6 @@ ASSET = "tenants/acme/assets/llm-weights"
 PURPOSE = "training"
 
 
-MEASUREMENT = hashlib.sha384(b"the measured image of the demo").digest()
 PROFILE = {"snp": {"products": ["milan"], "minimum_tcb": {"milan": {"bl": 3, "snp": 24, "ucode": 200}}}}
 _REFERENCES = "tenants/acme/referenceSets/trainer-1-4"
 _PROFILE = "tenants/acme/profiles/snp-default"
@@ -168,6 +169,12 @@ async def make_site(
     _private(directory / "operator.key", made.operator.key)
     (directory / "operator.pem").write_bytes(made.operator.certificate)
     return made
+
+
+def copied(made: SimulatedSite, directory: Path) -> SimulatedSite:
+    """The same site in another directory, while nobody has it open: minting takes longer than most tests."""
+    shutil.copytree(made.directory, directory)
+    return replace(made, site=replace(made.site, directory=directory))
 
 
 async def register(running: Running, units: Sequence[Unit]) -> None:

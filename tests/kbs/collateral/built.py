@@ -23,11 +23,10 @@ from kbs.collateral.service import CollateralService
 from kbs.collateral.shelf import Shelf
 from kbs.collateral.source import Source
 from kbs.collateral.usage import Usage
-from kbs.log.sequence import LogSequencer
 from kbs.model.collateral import Gathered, Used
 from kbs.outbound.client import Egress, Outbound
 from kbs.store.collateral import CollateralCache
-from kbs.store.connect import create
+from tests.kbs.store.opened import make_store
 from tests.makers import amd
 from tests.makers.kds import FakeKds
 from tests.makers.nvidia_http import FakeNvidia
@@ -110,7 +109,7 @@ async def built(
     """The whole room over `server`; `path` is the store, made if it is not there."""
     clock = clock or Clock()
     if not path.exists():  # noqa: ASYNC240  # a test's
-        create(path, LogSequencer("test.example/audit/1").empty())
+        make_store(path)
     made = cache or CollateralCache(path)
     chance = [0.0]
     outbound = Outbound(Egress(hosts=frozenset({server.host}), loopback=True))

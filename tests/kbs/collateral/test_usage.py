@@ -13,6 +13,7 @@ from tests.kbs.collateral.built import DAY, HOUR, Clock, built
 from tests.kbs.collateral.test_nvidia import GPU, fake, judged
 from tests.kbs.collateral.test_nvidia import VENDOR as GPUS
 from tests.kbs.collateral.test_pcs import EARLY, INTEL, NAMES, quoted
+from tests.kbs.store.opened import make_store
 from tests.makers.pcs import FakePcs
 from tests.makers.vendor_http import VendorServer
 
@@ -75,12 +76,7 @@ async def test_responses_about_devices_that_are_gone_are_not_asked_for_for_ever(
 
 @pytest.fixture
 def cache(tmp_path: Path) -> CollateralCache:
-    from kbs.log.sequence import LogSequencer  # noqa: PLC0415
-    from kbs.store.connect import create  # noqa: PLC0415
-
-    path = tmp_path / "s.db"
-    create(path, LogSequencer("test.example/audit/1").empty())
-    return CollateralCache(path)
+    return CollateralCache(make_store(tmp_path / "s.db"))
 
 
 async def test_replicas_share_what_is_used(cache: CollateralCache) -> None:

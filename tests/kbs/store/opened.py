@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,8 +59,19 @@ class Connecting:
             self._connection.execute(pragma)
 
 
+@functools.cache
+def _empty() -> bytes:
+    """A store as `create` makes it; no log's name is in it yet."""
+    with tempfile.TemporaryDirectory(prefix="sealgate-empty-") as folder:
+        path = Path(folder) / "store.db"
+        create(path, LogSequencer(ORIGIN).empty())
+        return path.read_bytes()
+
+
 def make_store(path: Path) -> Path:
-    create(path, LogSequencer(ORIGIN).empty())
+    """A new store: a copy of one that was made once."""
+    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        file.write(_empty())
     return path
 
 

@@ -172,7 +172,8 @@ async def test_the_log_is_append_only(tmp_path: Path) -> None:
 
 
 def test_a_store_is_made_once_and_for_its_owner(tmp_path: Path) -> None:
-    path = make_store(tmp_path / "s")
+    path = tmp_path / "s"
+    create(path, LogSequencer(ORIGIN).empty())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     before = path.read_bytes()
     with pytest.raises(StoreUnusable):
