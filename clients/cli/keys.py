@@ -15,7 +15,7 @@ from clients.cli.lease_file import holder_key, keep_lease
 from clients.cli.rehearse import rehearse_keys
 from clients.cli.renew import add_renew
 from clients.cli.result import add_result, check_result, keep_result
-from clients.cli.tee import add_tee, tee_of
+from clients.cli.tee import add_tee, init_data_of, tee_of
 from clients.cli.waiting import add_wait, say_waiting
 from clients.errors import Usage, unwritten
 from kbs.model.name_forms import ASSET, ASSET_SAYS, PURPOSE
@@ -159,6 +159,7 @@ def _ask(args: argparse.Namespace, doors: Doors, trust: TrustFile, public: bytes
             challenge=challenge,
             holder_key=public,
             devices=devices_of(args, doors),
+            init_data=init_data_of(args),
             audience=args.result,
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.measure_init import register_init_data
 from clients.errors import NotTrusted, Usage
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ class _Asked:
 
 
 def register(subparsers: Any) -> None:
-    """Adds the command with `snp`."""
-    about = "Computes the measurement to expect, from what is going to be launched."
+    """Adds the command with `snp` and `init-data`."""
+    about = "Computes what evidence will say, from what is going to be launched."
     measure = subparsers.add_parser("measure", help="compute the measurement to expect, offline", description=about)
-    kinds = measure.add_subparsers(metavar="TEE", title="kinds of TEE", required=True)
+    kinds = measure.add_subparsers(metavar="WHAT", title="what is measured", required=True)
     snp = kinds.add_parser(
         "snp",
         help="the launch digest of an SEV-SNP guest",
@@ -80,6 +81,7 @@ def register(subparsers: Any) -> None:
         "--shared", action="store_true", help="others can boot this image too; a second fact is then asked"
     )
     snp.set_defaults(run=_snp)
+    register_init_data(kinds)
 
 
 def _add_launch(parser: Any) -> None:

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from clients.cli.devices import devices_of
-from clients.cli.tee import tee_of
+from clients.cli.tee import init_data_of, tee_of
 from clients.errors import Usage
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def rehearse_keys(args: argparse.Namespace, doors: Doors, trust: Trust) -> int:
         raise Usage("--rehearse changes nothing: --lease, --owner, --mode and --gpu-ready are for keys")
     with connect(args.broker, trust.broker_ca) as channel:
         tee, devices = tee_of(args, doors), devices_of(args, doors)
-        rehearsed = rehearse(channel, trust, tee, args.purpose, args.asset, devices=devices)
+        given = init_data_of(args)
+        rehearsed = rehearse(channel, trust, tee, args.purpose, args.asset, devices=devices, init_data=given)
     if args.json:
         document = {"rehearsed": list(args.asset), "index": rehearsed.receipt.index, "ticket": rehearsed.ticket}
         print(json.dumps(document))

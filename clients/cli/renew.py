@@ -12,7 +12,7 @@ from clients.cli.devices import add_devices, devices_of
 from clients.cli.lease_file import read_lease
 from clients.cli.output import check_output, write_over
 from clients.cli.result import add_result, check_result, keep_result
-from clients.cli.tee import add_tee, tee_of
+from clients.cli.tee import add_tee, init_data_of, tee_of
 from clients.errors import unwritten
 
 if TYPE_CHECKING:
@@ -72,7 +72,13 @@ def _renew(args: argparse.Namespace, doors: Doors) -> int:
     trust, lease = read_trust(args.trust, simulated=doors.simulated), read_lease(args.lease)
     with connect(args.broker, trust.broker_ca) as channel:
         renewed = renew_lease(
-            channel, trust, tee_of(args, doors), lease, devices=devices_of(args, doors), audience=args.result
+            channel,
+            trust,
+            tee_of(args, doors),
+            lease,
+            devices=devices_of(args, doors),
+            init_data=init_data_of(args),
+            audience=args.result,
         )
     try:
         rewrite(args.lease, renewed.lease.encode())

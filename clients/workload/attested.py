@@ -43,12 +43,18 @@ class Attested:
 
 
 def attested(
-    tee: Tee, challenge: bytes, request: binding.Request, holder_key: bytes = b"", devices: Devices = NO_DEVICES
+    tee: Tee,
+    challenge: bytes,
+    request: binding.Request,
+    holder_key: bytes = b"",
+    devices: Devices = NO_DEVICES,
+    init_data: bytes = b"",
 ) -> Attested:
     """Evidence for one request, for a recipient key that is made here and used once; raises Unavailable.
 
     The devices' comes first, over challenge and recipient key: the CPU's commits to exactly what they gave.
-    `holder_key` is the public half that a lease is to belong to, DER SubjectPublicKeyInfo, or empty.
+    `holder_key` is the public half that a lease is to belong to, DER SubjectPublicKeyInfo, or empty. `init_data` is
+    what the host gave at launch, as it gave it, or empty: the evidence holds its digest from the start.
     """
     recipient = RecipientKey()
     collected = devices.collect(binding.device_nonce(challenge, SUITE, recipient.public))
@@ -61,6 +67,7 @@ def attested(
         recipient_key=recipient.public,
         holder_key=holder_key,
         devices=[DeviceEvidence(kind=d.kind, report=d.report, chain=d.chain) for d in collected],
+        init_data=init_data,
     )
     evidence = tee.collect(bound)
     if isinstance(evidence, attest_evidence.TdxEvidence):

@@ -59,6 +59,7 @@ def get_keys(
     challenge: bytes | None = None,
     holder_key: bytes = b"",
     devices: Devices = NO_DEVICES,
+    init_data: bytes = b"",
     audience: str = "",
 ) -> Released:
     """Gets the newest key of each named asset.
@@ -69,13 +70,14 @@ def get_keys(
     4. the receipt, checked against our own state: nothing is opened before
     5. the keys, opened
 
-    `challenge` is one that was got already; `holder_key` the public half that the lease is to belong to, without which
-    it cannot be renewed; `devices` are attested with the CPU; `audience` is a relying party that a result is asked for.
+    `challenge` is one that was got already; `holder_key` the public half that the lease is to belong to, without
+    which it cannot be renewed; `devices` are attested with the CPU; `init_data` is what the host gave at launch;
+    `audience` is a relying party that a result is asked for.
     Raises Denied, Locked, Unavailable, NotTrusted.
     """
     challenge = challenge or get_challenge(channel, trust.origin)  # 1
     request = binding.Request(action="release", origin=trust.origin, purpose=purpose, names=tuple(names))
-    proof = attested(tee, challenge, request, holder_key, devices)  # 2
+    proof = attested(tee, challenge, request, holder_key, devices, init_data)  # 2
     message = ReleaseKeysRequest(attestation=proof.message, purpose=purpose, names=names, result_audience=audience)
     response = insist(lambda: channel.call(_RELEASE, message, ReleaseKeysResponse))  # 3
     infos = [

@@ -42,6 +42,7 @@ def rehearse(
     *,
     challenge: bytes | None = None,
     devices: Devices = NO_DEVICES,
+    init_data: bytes = b"",
 ) -> Rehearsed:
     """A rehearsal that would have been a release.
 
@@ -49,7 +50,7 @@ def rehearse(
     """
     challenge = challenge or get_challenge(channel, trust.origin)
     request = binding.Request(action="release", origin=trust.origin, purpose=purpose, names=tuple(names))
-    proof = attested(tee, challenge, request, devices=devices)
+    proof = attested(tee, challenge, request, devices=devices, init_data=init_data)
     message = ReleaseKeysRequest(attestation=proof.message, purpose=purpose, names=names, validate_only=True)
     response = insist(lambda: channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", message, ReleaseKeysResponse))
     if response.keys or response.HasField("lease"):

@@ -32,7 +32,14 @@ class Renewed:
 
 
 def renew_lease(
-    channel: Channel, trust: Trust, tee: Tee, lease: HeldLease, *, devices: Devices = NO_DEVICES, audience: str = ""
+    channel: Channel,
+    trust: Trust,
+    tee: Tee,
+    lease: HeldLease,
+    *,
+    devices: Devices = NO_DEVICES,
+    init_data: bytes = b"",
+    audience: str = "",
 ) -> Renewed:
     """Renews a lease of this guest's.
 
@@ -49,7 +56,7 @@ def renew_lease(
     asked = binding.Request(
         action="renew", origin=trust.origin, purpose=lease.purpose, names=lease.assets, lease_id=lease.lease_id
     )
-    proof = attested(tee, challenge, asked, lease.key.public, devices)  # 2
+    proof = attested(tee, challenge, asked, lease.key.public, devices, init_data)  # 2
     message = RenewLeaseRequest(
         attestation=proof.message,
         purpose=lease.purpose,

@@ -294,3 +294,22 @@ def test_help_has_examples(run: Run) -> None:
     assert out.count("sealgate measure snp --firmware") >= 5
     for option in ("--kernel", "--append-file", "--vcpu-type", "--svsm", "--reference-set", "--shared", "exit codes"):
         assert option in out
+
+
+NO_INIT_DATA = {
+    "no JSON": b"job",
+    "a list": b"[]",
+    "a fraction": b'{"a": 1.5}',
+    "a key twice": b'{"a": "b", "a": "b"}',
+    "too much of it": b'{"a": "' + b"b" * 16_384 + b'"}',
+    "objects without end": b'{"a":' * 100_000,
+}
+
+
+@pytest.mark.parametrize("case", NO_INIT_DATA)
+def test_what_cannot_be_init_data(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "given").write_bytes(NO_INIT_DATA[case])
+    arguments = ["measure", "init-data", str(tmp_path / "given"), "--out", str(tmp_path / "out")]
+    assert command.main(arguments, command.Doors(now=dt.datetime(2026, 5, 1, tzinfo=dt.UTC))) == 2
+    assert str(tmp_path / "given") in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

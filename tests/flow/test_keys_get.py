@@ -168,3 +168,29 @@ def test_waiting_uses_the_real_clock_and_can_be_interrupted() -> None:
     with pytest.raises(Unavailable):
         Patience(0.1).until(ask)
     assert ended.is_set()
+
+
+async def test_what_the_host_gave_at_launch_decides(
+    site: SimulatedSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a file of the operator's to a profile that asks for the job: measured, given, sent, bound, compared."""
+    (tmp_path / "job.json").write_text('{ "job": "llm-7" }\n')
+    data = tmp_path / "init-data"
+    measured = ["measure", "init-data", str(tmp_path / "job.json"), "--out", str(data), "--json"]
+    assert main(measured, Doors(now=datetime.now(UTC))) == 0
+    host_data = bytes.fromhex(json.loads(capsys.readouterr().out)["host_data"]["hex"])
+    chip = site.chip
+    table = cert_table(list(zip(("VCEK", "ASK", "ARK"), chip.certificates, strict=True)))
+    tee = find_tee(FakeKernel(lambda b: (chip.report(b, measurement=MEASUREMENT, host_data=host_data), table)))
+    (tmp_path / "other").write_bytes(b'{"job":"llm-8"}')
+    async with site.serve() as (_, listeners):
+
+        def ask(*more: str) -> int:
+            return get(site, listeners.workload_port, *more, tee=tee)
+
+        keys = ("--dir", str(tmp_path / "keys"))
+        assert await asyncio.to_thread(ask, "--init-data", str(data), *keys) == 0
+        assert await asyncio.to_thread(ask, "--init-data", str(data), "--rehearse") == 0
+        assert await asyncio.to_thread(ask, "--init-data", str(tmp_path / "other"), "--rehearse") != 0
+        assert "INIT_DATA_UNBOUND" in capsys.readouterr().err
+        assert await asyncio.to_thread(ask, "--init-data", str(tmp_path / "none"), *keys) == 2
