@@ -24,19 +24,13 @@ from clients.auditor.source import CHECKPOINT, Source, read_bundle, read_tile
 from clients.errors import ClientError, NotTrusted, Usage
 from clients.trust import Trust
 
-__all__ = ["Foreign", "Proven", "Refuted", "check_receipt", "prove"]
+__all__ = ["Proven", "Refuted", "check_receipt", "prove"]
 
 
 class Refuted(ClientError):
     """What is published contradicts the checkpoint over it."""
 
     code = 10
-
-
-class Foreign(ClientError):
-    """What is published is not signed by any key of the trust file: it says nothing of that deployment's log."""
-
-    code = 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +92,8 @@ def prove(source: Source, trust: Trust, index: int) -> Proven:
     2. the entry from its bundle, the proof from the tiles
     3. the receipt is checked as a stranger would check it
 
-    Raises Usage for an index that the log does not have, Incomplete where a piece is missing, Foreign where no key of
-    the trust file is named, and Refuted where the pieces do not lead to the signed root.
+    Raises Usage for an index that the log does not have, Incomplete where a piece is missing, and Refuted where the
+    pieces do not lead to the signed root.
     """
     try:
         signed, _ = open_head(source.read(CHECKPOINT), trust)  # 1
@@ -162,6 +156,5 @@ def _hashes(source: Source, index: int, size: int) -> tuple[bytes, ...]:
 
 
 def _no_proof(error: AttestError, what: str) -> ClientError:
-    """Missing and newer pieces prove nothing, nor does another log; everything else convicts the publisher."""
-    kinds = {kind.code: kind for kind in (Incomplete, Foreign)}
-    return kinds.get(verdict_of(error.check).code, Refuted)(f"{what}: {error}")
+    """Missing and newer pieces prove nothing, everything else convicts the publisher."""
+    return (Incomplete if verdict_of(error.check).code == Incomplete.code else Refuted)(f"{what}: {error}")

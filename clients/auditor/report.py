@@ -32,7 +32,7 @@ class Verdict(enum.Enum):
     UNANCHORED = ("unanchored", 12)
     STALE = ("stale", 12)
     INCOMPLETE = ("incomplete", 11)
-    FOREIGN = ("foreign", 13)
+    FOREIGN = ("foreign", 10)
     TAMPERED = ("tampered", 10)
 
     def __init__(self, word: str, code: int) -> None:

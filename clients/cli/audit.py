@@ -45,10 +45,10 @@ _VERIFY_EPILOG = """exit codes:
    2  the command, the trust file or the state file cannot be used
    4  the trust file is of a simulated deployment, or a receipt or the note of log keys is not to be believed
    5  a file cannot be read
-  10  tampering proven: signature, hash, place, time, chain, genesis, fork, or a log smaller than the saved state
+  10  tampering proven: signature, hash, place, time, chain, genesis, fork, or a log smaller than the saved state;
+      foreign: not signed by any key that the trust file names, so another deployment's log, or one put in its place
   11  data incomplete: a checkpoint, bundle or tile is missing, or an entry is of a newer schema
   12  unanchored, or stale: a receipt is of a tree that the published checkpoint does not reach yet
-  13  foreign: not signed by any key that the trust file names; not this deployment's log, or one put in its place
 
 examples:
   sealgate audit verify ./log --trust trust.json --state audit.state

@@ -1,8 +1,8 @@
 """The `sealgate` command: arguments, doors, exit codes. Commands are imported when they are used.
 
 Exit codes are part of the API: 0 ok, 2 usage, 3 denied, 4 evidence not trusted, 5 unavailable, 6 locked; `audit verify`
-further 10 tampering proven, 11 data incomplete, 12 stale or unanchored, 13 foreign: signed by no key that is trusted.
-130 ended by Ctrl-C, 143 by SIGTERM.
+further 10 tampering proven, 11 data incomplete, 12 stale or unanchored. 130 ended by Ctrl-C,
+143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _EPILOG = """examples:
 
 exit codes:
   0 ok   2 usage   3 denied   4 not trusted   5 unavailable   6 locked
-  audit verify: 10 tampering proven   11 data incomplete   12 stale or unanchored   13 not signed by a trusted key
+  audit verify: 10 tampering proven   11 data incomplete   12 stale or unanchored
   130 ended by Ctrl-C   143 by SIGTERM"""
 
 

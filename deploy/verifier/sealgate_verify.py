@@ -15,8 +15,8 @@ Whoever holds the log key can cut off the tail or sign another history, and all 
 receipt is held against is "unanchored".
 
 exit codes: 0 ok; 2 usage; 4 the trust file is simulated, or a receipt does not prove itself; 5 a file cannot be read;
-10 tampering proven; 11 data incomplete; 12 unanchored, or stale (a receipt is of a later tree); 13 foreign: not signed
-by any key that the trust file names, so either not this deployment's log, or replaced
+10 tampering proven, or foreign: not signed by any key that the trust file names, so either not this deployment's log,
+or replaced; 11 data incomplete; 12 unanchored, or stale (a receipt is of a later tree)
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ EXIT = {
     Verdict.UNANCHORED: 12,
     Verdict.STALE: 12,
     Verdict.INCOMPLETE: 11,
-    Verdict.FOREIGN: 13,
+    Verdict.FOREIGN: 10,
     Verdict.TAMPERED: 10,
 }
 

@@ -41,8 +41,7 @@ _EXITS = """
 | 4 | evidence, receipt or sealed file not trusted |
 | 5 | unavailable |
 | 6 | locked |
-| 10, 11, 12 | `audit verify`: tampering proven, data incomplete, stale or unanchored |
-| 13 | `audit verify`: foreign, signed by no key that the trust file names: another deployment's log, or replaced |
+| 10, 11, 12 | `audit verify`: tampering proven or no trusted key signed, data incomplete, stale or unanchored |
 """
 
 
