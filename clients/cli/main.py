@@ -49,6 +49,7 @@ _COMMANDS = {
     "refvalue": ("clients.cli.refvalue", "look at, draft and retire reference values"),
     "device": ("clients.cli.asset", "look at the devices that a tenant knows"),
     "tenant": ("clients.cli.asset", "look at tenants"),
+    "approve": ("clients.cli.approve", "look at an invitation, and approve it with your key"),
     "audit": ("clients.cli.audit", "verify and read the release log, offline"),
     "completion": ("clients.cli.completion", "write completion for bash, zsh or fish"),
 }

@@ -24,7 +24,7 @@ from kbs.access.reply import decode, encode
 from kbs.model.asset import Principal, Snapshot
 from kbs.model.credential import ENROL, LOGIN, Credential, Possession, possession_message
 from kbs.model.effect import PutObject
-from kbs.model.enrolment import Enrolment, code_digest, enrolment_name
+from kbs.model.enrolment import Enrolment, code_digest, enrolment_name, retired_name
 from kbs.model.refusal import Refused, Unavailable
 from kbs.model.unit import AlreadyUsed, ChallengeUse, Committed, Expired, Stored, Unit, Verdict
 
@@ -127,6 +127,8 @@ def _invited(snapshot: Snapshot, digest: bytes, possession: Possession, now: int
         raise Refused("ENROLMENT_CODE", check="ENROLMENT_CODE", expected="a code that was given out", got=got)
     if possession.key_digest in snapshot.principals:
         raise Refused("KEY_ENROLLED")
+    if retired_name(possession.key_digest) in snapshot.objects:  # certificates of it may still be about
+        raise Refused("KEY_RETIRED")
     return invited
 
 

@@ -1,13 +1,13 @@
-"""Documents about people and what stops releases: principals, the codes they enrol with, locks."""
+"""Documents about people and what stops releases: principals, the codes they enrol with, keys of the past, locks."""
 
 from __future__ import annotations
 
 from kbs.catalog.fields import hexadecimal, members, text, texts, want, whole
 from kbs.model.asset import Lock, Principal
-from kbs.model.enrolment import ENROLMENT_LIFE_MS, ROLES, Enrolment, enrolment_name
+from kbs.model.enrolment import ENROLMENT_LIFE_MS, ROLES, Enrolment, RetiredKey, enrolment_name, retired_name
 from kbs.model.names import TENANT, AssetName, InvalidName
 
-__all__ = ["read_enrolment", "read_lock", "read_principal"]
+__all__ = ["read_enrolment", "read_lock", "read_principal", "read_retired_key"]
 
 
 def _lockable(target: object) -> bool:
@@ -36,6 +36,14 @@ def read_lock(data: bytes) -> Lock:
     d = members(data, "sealgate.lock/1", "name", "target")
     want(d["target"] == "" or _lockable(d["target"]), "target", "an asset's name, a tenant's, or empty", d["target"])
     return Lock(name=text(d, "name"), target=d["target"])
+
+
+def read_retired_key(data: bytes) -> RetiredKey:
+    """`sealgate.retired-key/1`: the SHA-256 of a key that is nobody's any more."""
+    d = members(data, "sealgate.retired-key/1", "name", "key_sha256")
+    key = hexadecimal(d, "key_sha256", 32)
+    want(d["name"] == retired_name(key), "name", "made from key_sha256", d["name"])
+    return RetiredKey(name=str(d["name"]), key=key)
 
 
 def read_enrolment(data: bytes) -> Enrolment:

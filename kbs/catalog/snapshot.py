@@ -21,11 +21,13 @@ from kbs.model.asset import (
     Snapshot,
     Tenant,
 )
-from kbs.model.enrolment import Enrolment
+from kbs.model.enrolment import Enrolment, RetiredKey
 
 __all__ = ["evolve", "load", "read_object", "reload", "snapshot_of"]
 
-Reading = Asset | Device | Enrolment | KeyVersion | Lock | NamedProfile | NamedReferences | Principal | Tenant
+Reading = (
+    Asset | Device | Enrolment | KeyVersion | Lock | NamedProfile | NamedReferences | Principal | RetiredKey | Tenant
+)
 
 _KINDS: Mapping[str, Callable[[bytes], Reading]] = {
     "asset": read.read_asset,
@@ -36,6 +38,7 @@ _KINDS: Mapping[str, Callable[[bytes], Reading]] = {
     "principal": read_governance.read_principal,
     "profile": read.read_profile,
     "reference-set": read.read_references,
+    "retired-key": read_governance.read_retired_key,
     "tenant": read.read_tenant,
 }
 
@@ -127,7 +130,8 @@ def _newest(objects: Mapping[str, Object], assets: set[str]) -> dict[str, KeyVer
     return newest
 
 
-# Where readings of a kind stand in a snapshot, and under what. Of devices and tenants, `objects` alone knows.
+# Where readings of a kind stand in a snapshot, and under what. Of devices, retired keys and tenants `objects` alone
+# knows.
 _PLACES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "asset": ("assets", lambda asset: str(asset.name)),
     "enrolment": ("enrolments", lambda enrolment: enrolment.name),

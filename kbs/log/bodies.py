@@ -132,15 +132,18 @@ def change(  # everything that the entry states
     new: bytes,
     assets: tuple[str, ...] = (),
     decision: bytes = b"",
+    approvals: Sequence[tuple[str, bytes]] = (),
 ) -> Draft:
     """A change of the catalogue, of policy, roles or locks: the object and its document's digest before and after.
+
+    `approvals` are who approved it, by pseudonym, with the SHA-256 of what they signed.
 
     An empty digest stands for "none" and is written as null: also that of the decision that allowed it, which a change
     by the broker itself, or before anybody was enrolled, does not have.
     """
     body = {
         **common(entry_type, entry_id, tenant, actor, broker, None),
-        "approvals": [],
+        "approvals": [{"approval_digest": digest.hex(), "person": person} for person, digest in approvals],
         "decision_digest": decision.hex() or None,
         "object": name,
         "old_digest": old.hex() or None,

@@ -13,10 +13,12 @@ __all__ = [
     "ENROLMENT_LIFE_MS",
     "ROLES",
     "Enrolment",
+    "RetiredKey",
     "code_digest",
     "enrolment_name",
     "format_code",
     "parse_code",
+    "retired_name",
 ]
 
 CODE_SIZE = 20
@@ -49,6 +51,23 @@ class Enrolment:
             "tenants": sorted(self.tenants),
             "expires": self.expires,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetiredKey:
+    """The key of somebody who was removed: it lets nobody in again. `key` is SHA-256 of its SubjectPublicKeyInfo."""
+
+    name: str
+    key: bytes
+
+    def document(self) -> dict[str, object]:
+        """What is stored, without its version."""
+        return {"name": self.name, "key_sha256": self.key.hex()}
+
+
+def retired_name(key: bytes) -> str:
+    """The object's name, found again from the key's digest alone."""
+    return f"retiredKeys/{key.hex()}"
 
 
 def code_digest(deployment: str, code: bytes) -> bytes:

@@ -42,8 +42,15 @@ REASONS: Mapping[str, tuple[Any, str]] = {
     "HOLDER_PROOF": (_Code.UNAUTHENTICATED, "The signature is not by the holder key over this challenge."),
     "CERTIFICATE_UNKNOWN": (_Code.UNAUTHENTICATED, "The client certificate belongs to nobody who is enrolled here."),
     "ENROLMENT_CODE": (_Code.UNAUTHENTICATED, "The code is not one that somebody may enrol with now."),
-    "ENROLMENT_CLOSED": (_Code.FAILED_PRECONDITION, "Enrolment by code is over for good; ask those who are in."),
+    "ENROLMENT_CLOSED": (
+        _Code.FAILED_PRECONDITION,
+        "No code is open; two operators can let somebody in: sealgate-broker people invite.",
+    ),
     "POSSESSION": (_Code.UNAUTHENTICATED, "The signature does not prove that the caller has the key."),
+    "KEY_RETIRED": (
+        _Code.PERMISSION_DENIED,
+        "The key was somebody's who was removed, and lets nobody in; make a new one.",
+    ),
     "KEY_ENROLLED": (_Code.ALREADY_EXISTS, "The key is somebody's already; make a new one."),
     "TLS_VERSION": (_Code.UNAUTHENTICATED, "The connection is not TLS 1.3."),
     "ACCESS_DENIED": (_Code.PERMISSION_DENIED, "Denied. An operator can say why: sealgate explain TICKET."),

@@ -1,17 +1,19 @@
-"""A person is taken out: their key is nobody's from then on, in every process, and no code lets it in again."""
+"""A person is taken out: their key is nobody's from then on, in every process, and no code lets that key in again."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import closing
 
-from attest.tlog.entry import parse_leaf
+from attest.tlog.entry import canonical, parse_leaf
 from kbs.catalog.snapshot import load
 from kbs.log.bodies import Broker as Identity
 from kbs.log.bodies import change
 from kbs.log.sequence import LogSequencer
 from kbs.model.asset import Principal
-from kbs.model.effect import DropObject
+from kbs.model.effect import DropObject, Effect, PutObject
+from kbs.model.enrolment import RetiredKey, retired_name
 from kbs.model.unit import Committed, Conflict, Moved, Unit, Verdict
 from kbs.serve.check import ensure_sound
 from kbs.serve.site import Site
@@ -40,7 +42,9 @@ def people(site: Site) -> list[Principal]:
 
 
 async def remove(site: Site, pseudonym: str, clock: Clock, *, last: bool) -> Principal:
-    """Drops a person, and their invitation, which would otherwise be unused again. The broker may serve.
+    """Drops a person, and their invitation, which would otherwise be unused again, and retires their key for ever.
+
+    The broker may serve.
 
     Raises NoSuchPerson, LastOperator unless `last`, LogFrozen, StoreUnavailable.
     """
@@ -89,6 +93,9 @@ def _unit(reader: Reader, pseudonym: str, *, last: bool) -> tuple[Unit, Principa
         old=digest,
         new=b"",
     )
-    effects = tuple(DropObject(name=each) for each in (name, *invitations))
-    expects = ((name, digest),)
-    return Unit(verdict=Verdict(draft=draft, effects=effects), revision=snapshot.revision, expects=expects), person
+    retired = RetiredKey(name=retired_name(person.key), key=person.key)
+    document = canonical({"v": "sealgate.retired-key/1", **retired.document()})
+    put = PutObject(name=retired.name, kind="retired-key", digest=hashlib.sha256(document).digest())
+    effects: tuple[Effect, ...] = (*(DropObject(name=each) for each in (name, *invitations)), put)
+    verdict = Verdict(draft=draft, effects=effects, blobs=(document,))
+    return Unit(verdict=verdict, revision=snapshot.revision, expects=((name, digest),)), person
