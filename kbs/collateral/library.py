@@ -27,7 +27,7 @@ __all__ = ["Library", "Limits", "Order"]
 _log = logging.getLogger("sealgate.collateral")
 _IN_MEMORY: Final = 8_192
 _REFUSED: Final = 4_096
-_ASK_AGAIN_MS: Final = {"SOURCE_UNKNOWN": 600_000, "COLLATERAL_REFUSED": 60_000}
+_ASK_AGAIN_MS: Final = {"SOURCE_UNKNOWN": 600_000, "SOURCE_KEY": 600_000, "COLLATERAL_REFUSED": 60_000}
 _RENEW_AGAIN_MS: Final = 60_000
 
 

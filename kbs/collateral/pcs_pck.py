@@ -1,8 +1,9 @@
 """PCK certificates for quotes that name theirs and do not carry it.
 
 Source: Intel "PCS API" version 4, "Get PCK Certificate". Intel's own service knows a platform by its PPID, encrypted
-with RSA-3072 (type 3), and asks for a subscription key, which is not sent from here; a PCCS knows it by the quoting
-enclave's id. A certificate is kept if the key in it signed the quoting enclave's report of the very quote that asked.
+with RSA-3072 (type 3), and wants a subscription key, which is sent with these requests alone; a PCCS knows it by the
+quoting enclave's id. A certificate is kept if the key in it signed the quoting enclave's report of the very quote that
+asked.
 
     intel/pck/<digest of what the quote names>
 """

@@ -8,7 +8,7 @@ from typing import Protocol
 from kbs.model.collateral import Piece
 from kbs.outbound.client import Response
 
-__all__ = ["Cache", "Chance", "Clock", "Fetch"]
+__all__ = ["Cache", "Chance", "Clock", "Fetch", "Secrets"]
 
 
 class Cache(Protocol):
@@ -39,11 +39,18 @@ class Cache(Protocol):
 class Fetch(Protocol):
     """The way out."""
 
-    async def get(self, url: str, *, limit: int, seconds: float) -> Response:
-        """An answer; raises OutboundError."""
+    async def get(self, url: str, *, limit: int, seconds: float, secret: Mapping[str, str] | None = None) -> Response:
+        """An answer; raises OutboundError. `secret` are headers for that host alone, and over TLS alone."""
 
     async def post(self, url: str, body: bytes, *, content_type: str, limit: int, seconds: float) -> Response:
         """An answer to `body`; raises OutboundError."""
+
+
+class Secrets(Protocol):
+    """Headers that say who asks. Made for each request, so that nobody keeps them."""
+
+    def __call__(self) -> Mapping[str, str]:
+        """Name and value."""
 
 
 class Clock(Protocol):

@@ -12,11 +12,11 @@ from email.utils import parsedate_to_datetime
 from typing import Final, Protocol
 
 from kbs.collateral.errors import CollateralError
-from kbs.collateral.port import Clock, Fetch
+from kbs.collateral.port import Clock, Fetch, Secrets
 from kbs.outbound.client import Response
 from kbs.outbound.errors import OutboundError
 
-__all__ = ["Offline", "Source", "Vendor"]
+__all__ = ["Keyed", "Offline", "Source", "Vendor"]
 
 _OCSP: Final = "application/ocsp-request"  # RFC 6960 appendix A.1
 _AT_ONCE: Final = 4
@@ -25,6 +25,7 @@ _REST_MS: Final = 10_000
 _LONGEST_REST_MS: Final = 600_000
 _MOST_RETRY_AFTER_MS: Final = 3_600_000
 _ABSENT: Final = frozenset({400, 404, 410})
+_UNKEYED: Final = 401
 
 
 class Vendor(Protocol):
@@ -54,6 +55,19 @@ class Offline:
         )
 
 
+class Keyed:
+    """A source that is told who asks, for what it gives to subscribers alone. When it rests is the source's to say."""
+
+    def __init__(self, source: Source, secrets: Secrets) -> None:
+        self.name = source.name
+        self._source = source
+        self._secrets = secrets
+
+    async def ask(self, path: str, *, limit: int, question: bytes | None = None) -> Response:
+        """As `Source.ask`, with the headers."""
+        return await self._source.ask(path, limit=limit, question=question, secrets=self._secrets)
+
+
 class Source:
     """`base` is the URL up to the paths of the vendor's specification, without a slash at its end."""
 
@@ -77,7 +91,9 @@ class Source:
         """How long it is still left alone; 0 if it may be asked."""
         return max(0, self._resting_until - self._monotonic())
 
-    async def ask(self, path: str, *, limit: int, question: bytes | None = None) -> Response:
+    async def ask(
+        self, path: str, *, limit: int, question: bytes | None = None, secrets: Secrets | None = None
+    ) -> Response:
         """The answer to GET `path`, or to POST of an OCSP request; status 200. Raises CollateralError."""
         self._check_awake(path)
         async with self._slots:
@@ -85,7 +101,7 @@ class Source:
             probe = self._rests > 0
             self._trying = self._trying or probe
             try:
-                answer = await self._send(f"{self.base}{path}", question, limit)
+                answer = await self._send(f"{self.base}{path}", question, limit, secrets)
             except OutboundError as error:
                 self._count_failure()
                 raise CollateralError(
@@ -95,9 +111,10 @@ class Source:
                 self._trying = self._trying and not probe
             return self._judge(answer, path)
 
-    async def _send(self, url: str, question: bytes | None, limit: int) -> Response:
+    async def _send(self, url: str, question: bytes | None, limit: int, secrets: Secrets | None) -> Response:
         if question is None:
-            return await self._fetch.get(url, limit=limit, seconds=self._seconds)
+            secret = None if secrets is None else secrets()
+            return await self._fetch.get(url, limit=limit, seconds=self._seconds, secret=secret)
         return await self._fetch.post(url, question, content_type=_OCSP, limit=limit, seconds=self._seconds)
 
     def _check_awake(self, path: str) -> None:
@@ -121,6 +138,15 @@ class Source:
             self._failures, self._rests = 0, 0
             raise CollateralError(
                 "SOURCE_UNKNOWN", subject, expected="status 200", got=f"status {answer.status}", retry_after=60.0
+            )
+        if answer.status == _UNKEYED:  # it is well, and does not know us: that stops nothing which needs no key
+            self._failures, self._rests = 0, 0
+            raise CollateralError(
+                "SOURCE_KEY",
+                subject,
+                expected="a subscription key that the source takes",
+                got=f"status {answer.status}",
+                retry_after=60.0,
             )
         after = _retry_after(answer.headers.get("retry-after"), self._clock())
         if answer.status == 429 or (answer.status == 503 and after is not None):

@@ -68,9 +68,14 @@ class Outbound:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
-    async def get(self, url: str, *, limit: int, seconds: float) -> Response:
-        """GET `url`; at most `limit` bytes of body, all of it within `seconds`. Raises OutboundError."""
-        return await self._request("GET", url, None, {}, limit=limit, seconds=seconds)
+    async def get(self, url: str, *, limit: int, seconds: float, secret: Mapping[str, str] | None = None) -> Response:
+        """GET `url`; at most `limit` bytes of body, all of it within `seconds`. Raises OutboundError.
+
+        `secret` are headers that say who asks: they go to that host alone, and nowhere but over TLS.
+        """
+        if secret and urlsplit(url).scheme != "https":
+            raise OutboundError("OUTBOUND_SCHEME", self._allowed(url), expected="https, for a secret", got="http")
+        return await self._request("GET", url, None, secret or {}, limit=limit, seconds=seconds)
 
     async def post(self, url: str, body: bytes, *, content_type: str, limit: int, seconds: float) -> Response:
         """POST `body` to `url`, with the same limits. Raises OutboundError."""

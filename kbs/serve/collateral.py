@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,11 +18,13 @@ from kbs.collateral.library import Library
 from kbs.collateral.nvidia import Nvidia, NvidiaSources
 from kbs.collateral.pcs import BASE, Pcs
 from kbs.collateral.pcs_pck import PckSource
-from kbs.collateral.port import Chance, Clock
+from kbs.collateral.port import Chance, Clock, Secrets
 from kbs.collateral.service import CollateralService
 from kbs.collateral.shelf import Shelf
-from kbs.collateral.source import Offline, Source, Vendor
+from kbs.collateral.source import Keyed, Offline, Source, Vendor
 from kbs.collateral.usage import Usage
+from kbs.custody.root import RootUnusable
+from kbs.custody.secret import Secret
 from kbs.outbound.client import Egress, Outbound
 from kbs.release.fleet import Fleet
 from kbs.release.foresight import watch
@@ -29,11 +32,14 @@ from kbs.release.preflight import Forecast
 from kbs.rpc import collateral as people_collateral
 from kbs.rpc.handler import Service, service
 from kbs.serve.config.sections import Collateral as Section
+from kbs.serve.secrets import read_secret
 from kbs.serve.wiring import Running
 from kbs.store.collateral import CollateralCache
 
 __all__ = ["looked_after", "open_collateral"]
 
+_KEY_HEADER = "Ocp-Apim-Subscription-Key"  # Intel "PCS API" version 4, "Get PCK Certificate"
+_KEY = re.compile(rb"[\x21-\x7e]{1,512}")
 # Fetches on the word of reports that are not proven yet, for chips never seen and for those that were.
 _STRANGERS, _STRANGER_EVERY_MS = 64, 5_000
 _KNOWN, _KNOWN_EVERY_MS = 32, 10_000
@@ -41,19 +47,28 @@ _KNOWN, _KNOWN_EVERY_MS = 32, 10_000
 
 @asynccontextmanager
 async def open_collateral(
-    section: Section, store: Path, anchors: Anchors, *, clock: Clock, monotonic: Clock, chance: Chance
+    section: Section,
+    store: Path,
+    anchors: Anchors,
+    *,
+    clock: Clock,
+    monotonic: Clock,
+    chance: Chance,
+    credentials: Path | None = None,
 ) -> AsyncIterator[CollateralService]:
     """The service over the store's cache; it keeps fresh what it has until the block ends.
 
-    Raises CollateralUnreadable and AttestError for a directory that holds something else than collateral.
+    Raises CollateralUnreadable and AttestError for a directory that holds something else than collateral, RootUnusable
+    for a subscription key that cannot be read.
     """
     shelf = Shelf.from_directory(section.directory) if section.directory else Shelf(Collateral())
     cache = CollateralCache(store)
     outbound = Outbound(_egress(section))
     library = Library(cache, clock, chance)
     asked = section.fetch == "vendors"
+    secrets = _subscription(section, credentials) if asked else None
 
-    def source(name: str, base: str) -> Vendor:
+    def source(name: str, base: str) -> Source | Offline:
         return Source(name, base, outbound, clock=clock, monotonic=monotonic) if asked else Offline(name)
 
     kds = Kds(
@@ -67,7 +82,8 @@ async def open_collateral(
     root = urlsplit(section.pcs_root_crl)
     root_crl = source("intel-root-crl", f"{root.scheme}://{root.netloc}"), root.path
     intel, strangers = source("intel-pcs", section.pcs), Budget(_STRANGERS, _STRANGER_EVERY_MS, monotonic)
-    certificates = PckSource(intel, anchors, strangers, pccs=section.pcs != BASE)
+    subscribed: Vendor = Keyed(intel, secrets) if secrets is not None and isinstance(intel, Source) else intel
+    certificates = PckSource(subscribed, anchors, strangers, pccs=section.pcs != BASE)
     pcs = Pcs(intel, root_crl, library, anchors, certificates=certificates)
     places = {"rim": section.nvidia_rim, "crl": section.nvidia_crl, "ocsp": section.nvidia_ocsp}
     sources = NvidiaSources(**{kind: source(f"nvidia-{kind}", base) for kind, base in places.items()})
@@ -87,6 +103,16 @@ async def open_collateral(
         await keeper.close()
         await outbound.close()
         cache.close()
+
+
+def _subscription(section: Section, credentials: Path | None) -> Secrets | None:
+    """The header with the subscription key; None if there is none. Raises RootUnusable, which never repeats the key."""
+    if section.pcs_key is None:
+        return None
+    read = Secret(read_secret(section.pcs_key, credentials).reveal().strip())
+    if _KEY.fullmatch(read.reveal()) is None:
+        raise RootUnusable(f"{section.pcs_key} holds no subscription key: letters, digits and signs, on one line")
+    return lambda: {_KEY_HEADER: read.reveal().decode("ascii")}
 
 
 def _egress(section: Section) -> Egress:

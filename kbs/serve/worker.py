@@ -47,7 +47,7 @@ async def work(handoff: Handoff, life: int, status: int, credentials: Path | Non
     site = site_for(config)
     times = {"clock": wall_clock, "monotonic": monotonic}
     async with open_collateral(
-        config.collateral, site.store, anchors, chance=random.random, **times
+        config.collateral, site.store, anchors, chance=random.random, credentials=credentials, **times
     ) as collateral:  # 2
         with open_site(site, collateral, anchors, root=handoff.root) as running:
             meters = Meters()

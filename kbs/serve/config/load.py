@@ -131,6 +131,12 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str, str]]:
             "people_port",
             "[listen] workload_port and people_port are the same; they differ in who may come in",
         )
+    if config.collateral.pcs_key is not None and not config.collateral.pcs.startswith("https://"):
+        yield (
+            "collateral",
+            "pcs_key",
+            "[collateral] pcs_key is a secret, and pcs is not https: it would be sent in clear",
+        )
     if config.web.port and config.web.port in {listen.workload_port, listen.people_port}:
         yield "web", "port", "[web] port is one of [listen]'s"
     given = [name for name in ("certificate", "key", "ca") if getattr(tls, name) is not None]

@@ -137,6 +137,13 @@ class Collateral:
         text="Intel's Provisioning Certification Service, or a PCCS that answers as it does.",
         example='"https://pccs.example.com:8081"',
     )
+    pcs_key: SecretRef | None = option(
+        secret(interactive=False),
+        None,
+        text="The subscription key of Intel's service (or of what answers in its place), for the PCK certificates of "
+        "quotes that carry none. Sent to `pcs` with these requests alone, over TLS.",
+        example='"credential:pcs-key"',
+    )
     pcs_root_crl: str = option(
         base_url,
         "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der",
