@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "DropBrokerKey",
     "DropKeyMaterial",
     "DropObject",
     "Effect",
@@ -79,12 +80,20 @@ class ReplaceKeyMaterial:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ReplaceBrokerKey:
-    """The same key of the broker's own wrapped anew, under another root."""
+    """The same key of the broker's own wrapped anew, under another root; or with another beginning."""
 
     purpose: str
     serial: int
     not_before: int
     wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropBrokerKey:
+    """One of the broker's own keys is destroyed before anything was done with it."""
+
+    purpose: str
+    serial: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +171,7 @@ Effect = (
     | PutBrokerKey
     | ReplaceKeyMaterial
     | ReplaceBrokerKey
+    | DropBrokerKey
     | PutLease
     | PutLeaseKey
     | PutLeaseDevice

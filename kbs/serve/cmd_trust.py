@@ -19,7 +19,8 @@ the tenant. It goes into measured images and to auditors and holds no secret. Th
 offline key was adopted (log-keys), it names that key and the version of the note that is in force, which is the oldest
 that will be believed, and no log key.
 
-`trust list` shows the CAs of the broker's servers; `trust rotate-ca` announces a new one."""
+`trust list` shows the CAs of the broker's servers; `trust rotate-ca` announces a new one, `move-ca` gives it another
+day, `cancel-ca` takes it back."""
 _ROTATE = """Makes a new CA for the broker's servers, beside the one in force, to be used from a date on. The broker
 goes on serving, and changes over by itself on that day.
 
@@ -28,12 +29,21 @@ goes on serving, and changes over by itself on that day.
 3. put that file into every image, and hand it to operators and auditors; register the new measurements
 4. on the day, nothing. Whoever still has the old trust file alone cannot connect from then on (exit code 5)
 
-Until the day both trust files work. It cannot be moved: choose one that leaves step 3 enough time."""
+Until the day both trust files work. Choose one that leaves step 3 enough time; until ten minutes before, `trust
+move-ca` gives it another day, and `trust cancel-ca` takes the announcement back."""
+_MOVE = """Gives the announced CA another day. A later one gives images more time: trust files of before and after work
+until then. An earlier one shuts out sooner whoever has the old trust file alone. It is an entry of the log, with both
+days. Not in the last ten minutes, when processes may be about to change over."""
+_CANCEL = """Takes the announcement back: the new CA's key is destroyed, and the one in force stays. Trust files that
+list both go on working; write new ones when you can (sealgate-broker trust --out), since a backup may still hold the
+key. It is an entry of the log. Not in the last ten minutes, when processes may be about to change over."""
 _EPILOG = """examples:
   sealgate-broker trust --config broker.toml --out trust.json
   sealgate-broker trust --config broker.toml --tenant globex --out trust-globex.json
   sealgate-broker trust list --config broker.toml
-  sealgate-broker trust rotate-ca --config broker.toml --from 2027-03-01"""
+  sealgate-broker trust rotate-ca --config broker.toml --from 2027-03-01
+  sealgate-broker trust move-ca --config broker.toml --from 2027-04-01
+  sealgate-broker trust cancel-ca --config broker.toml"""
 _DAY = "a day (2027-03-01) or a moment (2027-03-01T06:00:00Z), UTC"
 
 
@@ -63,7 +73,24 @@ def register(subparsers: Any) -> None:
     )
     rotate.add_argument("--from", dest="start", required=True, metavar="WHEN", help=f"when it takes over: {_DAY}")
     rotate.set_defaults(run=_rotate)
-    for verb in (listing, rotate):
+    move = verbs.add_parser(
+        "move-ca",
+        help="give the announced CA another day",
+        description=_MOVE,
+        epilog=_EPILOG,
+        formatter_class=raw,
+    )
+    move.add_argument("--from", dest="start", required=True, metavar="WHEN", help=f"when it takes over: {_DAY}")
+    move.set_defaults(run=_move)
+    cancel = verbs.add_parser(
+        "cancel-ca",
+        help="take the announced CA back",
+        description=_CANCEL,
+        epilog=_EPILOG,
+        formatter_class=raw,
+    )
+    cancel.set_defaults(run=_cancel)
+    for verb in (listing, rotate, move, cancel):
         verb.add_argument(
             "--config", type=Path, required=True, metavar="FILE", help="the broker's configuration (TOML)"
         )
@@ -95,7 +122,7 @@ def _trust(args: argparse.Namespace, doors: Doors) -> int:
     from kbs.serve.secrets import open_root  # noqa: PLC0415
 
     if args.config is None or args.out is None:
-        raise Usage("trust needs --config FILE and --out FILE, or one of the verbs list and rotate-ca")
+        raise Usage("trust needs --config FILE and --out FILE, or one of the verbs list, rotate-ca, move-ca, cancel-ca")
     config = _config(args, doors)
     tenant = args.tenant or config.deployment.tenant
     if TENANT.fullmatch(f"tenants/{tenant}") is None:
@@ -158,6 +185,44 @@ def _rotate(args: argparse.Namespace, doors: Doors) -> int:
         f"sealgate-broker trust --config {args.config} --out FILE"
     )
     doors.say(json.dumps(_document(made)) if args.json else text)
+    return 0
+
+
+def _move(args: argparse.Namespace, doors: Doors) -> int:
+    import asyncio  # noqa: PLC0415
+
+    from kbs.serve.first_run import site_for  # noqa: PLC0415
+    from kbs.serve.secrets import open_root  # noqa: PLC0415
+    from kbs.serve.server_ca import move_server_ca  # noqa: PLC0415
+
+    start = _moment(args.start)
+    config = _config(args, doors)
+    root = open_root(config, doors.credentials, doors.ask)
+    before, moved = asyncio.run(move_server_ca(site_for(config), root, start, doors.clock))
+    sooner = " Whoever has the old trust file alone is shut out so much sooner." if moved.since < before.since else ""
+    text = (
+        f"The new CA, sha256 {_fingerprint(moved)}, takes over from {_when(moved.since)} on, not from "
+        f"{_when(before.since)}. Trust files that list it go on working.{sooner}"
+    )
+    doors.say(json.dumps({**_document(moved), "was": _when(before.since)}) if args.json else text)
+    return 0
+
+
+def _cancel(args: argparse.Namespace, doors: Doors) -> int:
+    import asyncio  # noqa: PLC0415
+
+    from kbs.serve.first_run import site_for  # noqa: PLC0415
+    from kbs.serve.secrets import open_root  # noqa: PLC0415
+    from kbs.serve.server_ca import cancel_server_ca  # noqa: PLC0415
+
+    config = _config(args, doors)
+    root = open_root(config, doors.credentials, doors.ask)
+    gone = asyncio.run(cancel_server_ca(site_for(config), root, doors.clock))
+    text = (
+        f"The new CA, sha256 {_fingerprint(gone)}, is cancelled and its key destroyed; the one in force stays. Trust "
+        "files that list it go on working; write new ones when you can."
+    )
+    doors.say(json.dumps({**_document(gone), "state": "cancelled"}) if args.json else text)
     return 0
 
 

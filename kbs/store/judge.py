@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kbs.model.effect import (
+    DropBrokerKey,
     DropKeyMaterial,
     DropObject,
     Effect,
@@ -31,7 +32,7 @@ from kbs.model.unit import AlreadyUsed, ChallengeUse, Conflict, Count, Expired, 
 from kbs.store import statements as sql
 from kbs.store.documents import pack
 from kbs.store.ledger import GOVERNANCE, Ledger
-from kbs.store.many import Insert, Update
+from kbs.store.many import Delete, Insert, Update
 from kbs.store.port import Batch
 
 __all__ = ["CHALLENGE_LIFE_MS", "Refusal", "Written", "judge", "write"]
@@ -41,12 +42,13 @@ _INDEX = frozenset({"idx", "newest"})
 Refusal = AlreadyUsed | Expired | Moved | Conflict
 
 # The table of each effect: its columns are the effect's fields by name, and those of _INDEX the index of its entry.
-_EFFECTS: Mapping[type[Effect], Insert | Update] = {
+_EFFECTS: Mapping[type[Effect], Delete | Insert | Update] = {
     PutObject: sql.PUT_OBJECT,
     PutKeyMaterial: sql.PUT_KEY,
     PutBrokerKey: sql.PUT_BROKER_KEY,
     ReplaceKeyMaterial: sql.REPLACE_KEY,
     ReplaceBrokerKey: sql.REPLACE_BROKER_KEY,
+    DropBrokerKey: sql.DROP_BROKER_KEY,
     PutLease: sql.PUT_LEASE,
     PutLeaseKey: sql.PUT_LEASE_KEY,
     PutLeaseDevice: sql.PUT_LEASE_DEVICE,

@@ -16,7 +16,7 @@ from kbs.model.lease import Machine
 from kbs.model.log import ChainHead, Place
 from kbs.model.unit import Count, Stored, Unit, Verdict
 from kbs.store import statements as sql
-from kbs.store.many import Insert, Row, Update
+from kbs.store.many import Delete, Insert, Row, Update
 
 __all__ = ["GOVERNANCE", "Ledger", "State", "read_state", "read_stored"]
 
@@ -65,7 +65,7 @@ class Ledger:
         self._read_meters([count for unit in units for count in unit.counts])
         self._chains = self._read_chains([v for u in units for v in (u.verdict, u.over_budget) if v is not None])
         self._linked: set[str] = set()
-        self._rows: dict[Insert | Update, list[Row]] = {}
+        self._rows: dict[Delete | Insert | Update, list[Row]] = {}
         self._dropped: dict[str, dict[str, None]] = {}
         self._counted: set[tuple[str, int]] = set()
 
@@ -169,7 +169,7 @@ class Ledger:
         """The revision moves."""
         self._state = replace(self._state, revision=self._state.revision + 1)
 
-    def put(self, table: Insert | Update, row: Row) -> None:
+    def put(self, table: Delete | Insert | Update, row: Row) -> None:
         """A row to be written at the end."""
         self._rows.setdefault(table, []).append(row)
 

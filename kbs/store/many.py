@@ -11,10 +11,10 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Table, bindparam, insert, update
+from sqlalchemy import Table, bindparam, delete, insert, update
 from sqlalchemy.dialects import sqlite
 
-__all__ = ["Find", "Insert", "Update"]
+__all__ = ["Delete", "Find", "Insert", "Update"]
 
 Row = tuple[object, ...]
 _SIZES = (256, 64, 16, 4, 1)
@@ -50,6 +50,19 @@ class Update:
 
     def run(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
         """Changes them in order."""
+        connection.executemany(self._text, rows)
+
+
+class Delete:
+    """Takes away the rows with these keys; for what is rare enough to go row by row."""
+
+    def __init__(self, table: Table, *keys: str) -> None:
+        self.columns = keys
+        statement = delete(table).where(*(table.c[key] == bindparam(key) for key in keys))
+        self._text = str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+
+    def run(self, connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+        """Takes them away in order."""
         connection.executemany(self._text, rows)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 
 from kbs.store import schema as s
-from kbs.store.many import Find, Insert, Update
+from kbs.store.many import Delete, Find, Insert, Update
 
 __all__ = [
     "ADD_BLOB",
@@ -21,6 +21,7 @@ __all__ = [
     "ALL_BROKER_KEYS",
     "BROKER_KEYS",
     "COUNT_OBJECTS",
+    "DROP_BROKER_KEY",
     "DROP_KEY",
     "DROP_OBJECT",
     "END_LEASE",
@@ -107,6 +108,7 @@ DROP_KEY = _drop(s.key_material, "name")
 PUT_BROKER_KEY = Insert(s.broker_key)
 REPLACE_KEY = Insert(s.key_material, "OR REPLACE")
 REPLACE_BROKER_KEY = Insert(s.broker_key, "OR REPLACE")
+DROP_BROKER_KEY = Delete(s.broker_key, "purpose", "serial")
 PUT_LEASE = Insert(s.lease)
 PUT_LEASE_KEY = Insert(s.lease_key)
 PUT_LEASE_DEVICE = Insert(s.lease_device, "OR REPLACE")

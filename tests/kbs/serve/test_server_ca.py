@@ -116,6 +116,109 @@ def test_what_is_listed_and_logged(made: Made, hands: Hands) -> None:
     assert len(hands.json("trust", "list", "--config", str(made.config))["server_cas"]) == 3
 
 
+async def test_a_day_that_is_moved_counts_for_whoever_serves(made: Made, hands: Hands) -> None:
+    """Later: both trust files work on the old day. Earlier: the old one alone ends with the new day. Then cancelled."""
+    config, now = load_config(made.config).config, [hands.now]
+    old = _trust(made, hands, "old.json")
+    site = site_for(config)
+    with open_site(site, Shelf(Collateral()), BUILT_IN, clock=lambda: now[0]) as running:
+        shown = Certificates(config, running.keyring, None, lambda: now[0])
+        async with serve(
+            running, shown.current(), host="127.0.0.1", workload_port=0, people_port=0, certificates=shown.current
+        ) as listeners:
+
+            async def works(ca: bytes) -> bool:
+                await look_after_keys(running, site)
+                shown.renew()
+                return await asyncio.to_thread(_connects, listeners.workload_port, ca)
+
+            async def do(*words: str) -> None:
+                await asyncio.to_thread(hands.json, "trust", *words, "--config", str(made.config))
+
+            first = hands.now
+            await asyncio.to_thread(_rotate, made, hands, first + HOUR // 3)
+            cancelled = await asyncio.to_thread(_trust, made, hands, "cancelled.json")
+            await do("cancel-ca")
+            hands.now = now[0] = first + HOUR // 3 + 1_000
+            assert await works(old)
+            assert await works(cancelled)
+            await asyncio.to_thread(_rotate, made, hands, first + 2 * HOUR // 3)
+            both = await asyncio.to_thread(_trust, made, hands, "both.json")
+            await do("move-ca", "--from", _iso(first + HOUR))
+            hands.now = now[0] = first + 2 * HOUR // 3 + 1_000
+            assert await works(old)
+            assert await works(both)
+            await do("move-ca", "--from", _iso(first + HOUR - 2 * 60_000))  # ten minutes at least are left
+            hands.now = now[0] = first + HOUR - 60_000
+            assert not await works(old)
+            assert not await works(cancelled)  # it never knew this one
+            assert await works(both)
+    files = [read_trust(made.config.parent / f"{name}.json", simulated=False) for name in ("cancelled", "both")]
+    subjects = {ca.subject for trust in files for ca in ca_certificates(trust)}
+    assert len(subjects) == 3  # one in force, and two that were announced: no verifier takes one for another
+
+
+def test_what_was_moved_and_cancelled_is_in_the_log(made: Made, hands: Hands) -> None:
+    config = ("--config", str(made.config))
+    first = _rotate(made, hands, hands.now + HOUR)
+    moved = hands.json("trust", "move-ca", *config, "--from", _iso(hands.now + 2 * HOUR))
+    assert (moved["was"], moved["sha256"], moved["serial"]) == (first["since"], first["sha256"], 2)
+    assert hands.json("trust", "list", *config)["server_cas"][1]["since"] == moved["since"]
+    gone = hands.json("trust", "cancel-ca", *config)
+    assert (gone["state"], gone["sha256"]) == ("cancelled", first["sha256"])
+    assert [ca["state"] for ca in hands.json("trust", "list", *config)["server_cas"]] == ["in force"]
+    second = _rotate(made, hands, hands.now + HOUR)
+    assert second["sha256"] != first["sha256"]
+    with closing(Reader(made.directory / "store.db")) as reader:
+        bodies: list[Any] = [parse_leaf(leaf).body for _, leaf, _ in reader.entries(1, 5)]
+        documents = [
+            [json.loads(reader.blob(bytes.fromhex(body[name])) or b"{}")["since"] if body[name] else None
+             for name in ("old_digest", "new_digest")]
+            for body in bodies
+        ]  # fmt: skip
+        assert len(reader.broker_keys("server-ca")) == 2
+    assert [body["type"] for body in bodies] == [
+        "broker-key.added", "broker-key.changed", "broker-key.deleted", "broker-key.added",
+    ]  # fmt: skip
+    assert {body["object"] for body in bodies} == {"brokerKeys/server-ca-2"}
+    soon, late = (hands.now + n * HOUR - (hands.now + n * HOUR) % 1_000 for n in (1, 2))
+    assert documents == [[None, soon], [soon, late], [late, None], [None, soon]]
+    assert hands.run("custody", "rotate", *config)[0] == 0  # the root key's change finds nothing that is gone
+
+
+# name: (minutes until the announced day, None for none; the verb and its arguments; what is said)
+UNMOVED: dict[str, tuple[int | None, tuple[str, ...], str]] = {
+    "none to cancel": (None, ("cancel-ca",), "no new server CA is announced"),
+    "none to move": (None, ("move-ca", "--from", "2099-01-01"), "no new server CA is announced"),
+    "cancelled too late": (9, ("cancel-ca",), "may be about to use it"),
+    "put off too late": (9, ("move-ca", "--from", "+60"), "may be about to use it"),
+    "moved to now": (60, ("move-ca", "--from", "+1"), "at least 10 minutes ahead"),
+    "moved to the past": (60, ("move-ca", "--from", "2020-01-01"), "at least 10 minutes ahead"),
+    "moved beyond its life": (60, ("move-ca", "--from", "2099-01-01"), "cancel it, and announce another"),
+}
+
+
+@pytest.mark.parametrize("name", UNMOVED)
+def test_what_is_not_moved(name: str, made: Made, hands: Hands, capsys: pytest.CaptureFixture[str]) -> None:
+    left, (verb, *words), said = UNMOVED[name]
+    if left is not None:
+        _rotate(made, hands, hands.now + HOUR)
+        hands.now += HOUR - left * 60_000
+    before = hands.json("trust", "list", "--config", str(made.config))
+    words = [_iso(hands.now + int(word) * 60_000) if word.startswith("+") else word for word in words]
+    assert hands.run("trust", verb, *words, "--config", str(made.config))[0] == 5
+    assert said in capsys.readouterr().err
+    assert hands.json("trust", "list", "--config", str(made.config)) == before
+
+
+def test_nothing_is_moved_while_the_root_key_changes(made: Made, hands: Hands) -> None:
+    _rotate(made, hands, hands.now + HOUR)
+    with alone(made.directory, "custody.lock"):
+        assert hands.run("trust", "cancel-ca", "--config", str(made.config))[0] == 5
+        later = ("--from", _iso(hands.now + 2 * HOUR))
+        assert hands.run("trust", "move-ca", *later, "--config", str(made.config))[0] == 5
+
+
 def test_the_doctor_tells_of_the_day(made: Made, hands: Hands) -> None:
     for days, outcome in ((40, "fine"), (9, "warning")):
         if days == 40:
