@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from attest.tlog.entry import parse_leaf
-from attest.tlog.log_keys import LogKeys
 from kbs.custody.file import write_private
 from kbs.custody.recovery import RecoveryKey, open_recovery
 from kbs.custody.rotation import opens
@@ -28,7 +27,6 @@ from kbs.serve.config.load import Loaded
 from kbs.serve.config.option import SecretRef
 from kbs.serve.config.sections import SECTIONS, Config
 from kbs.serve.lock import Busy, alone
-from kbs.serve.log_keys import LogKeysRefused, open_kept, own_key
 from kbs.serve.secrets import root_path
 from kbs.serve.site import Site
 from kbs.store.backup import Exists, Kept, backup, look
@@ -40,19 +38,19 @@ from kbs.store.schema import SCHEMA_VERSION
 
 __all__ = [
     "LIST",
+    "LOG_KEYS",
+    "LOG_ROOT",
     "STORE",
     "BackupSet",
     "carried",
-    "log_keys_of",
     "make_backup",
-    "note_version",
     "opened_by",
     "read_backup",
 ]
 
 STORE, LIST = "store.db", "backup.json"
 _VERSION = "sealgate.backup/1"
-_ROOT, _NOTE = "log-root.pub", "log-keys"
+LOG_ROOT, LOG_KEYS = "log-root.pub", "log-keys"
 _MAX_BYTES = 1 << 24
 
 
@@ -116,7 +114,9 @@ def make_backup(site: Site, loaded: Loaded | None, out: Path, clock: Clock) -> B
             partial.rename(out)
             sync_directory(out.parent)
         except OSError as error:
-            raise StoreUnavailable(f"the backup {out} could not be made: {error}") from error
+            ours = error.filename is None or str(error.filename).startswith(str(partial))
+            where = out.parent if ours else error.filename
+            raise StoreUnavailable(f"the backup {out} could not be made: {where}: {error.strerror}") from error
         finally:
             _remove(partial)
     return made
@@ -152,7 +152,7 @@ def _copy(site: Site, loaded: Loaded | None, to: Path) -> None:
 def carried(site: Site) -> dict[str, Path]:
     """What a backup has besides store and configuration, by its name there, and where it belongs."""
     trust = site.directory / "trust.json"
-    return {"recovery.json": site.recovery, "trust.json": trust, _ROOT: site.log_root, _NOTE: site.log_keys}
+    return {"recovery.json": site.recovery, "trust.json": trust, LOG_ROOT: site.log_root, LOG_KEYS: site.log_keys}
 
 
 def _remove(partial: Path) -> None:
@@ -217,32 +217,6 @@ def read_backup(directory: Path) -> BackupSet:
     return BackupSet(
         directory=directory, kept=kept, at=at, serving=serving, files=files, recovery_keys=keys, elsewhere=elsewhere
     )
-
-
-def log_keys_of(found: BackupSet, note: bytes | None = None) -> LogKeys | None:
-    """The note of log keys in a backup, or another, judged by the offline key in it; None if the backup has none.
-
-    Raises StoreUnusable for one that this key did not sign, or that lacks the key which signs the backup's log.
-    """
-    if _NOTE not in found.files:
-        return None
-    if _ROOT not in found.files:
-        raise StoreUnusable(f"{found.directory / _NOTE} has no offline key beside it: nobody can tell whose it is")
-    try:
-        own = own_key(found.directory / STORE)
-        root, kept = ((found.directory / name).read_bytes() for name in (_ROOT, _NOTE))
-        return open_kept(root, kept if note is None else note, own.name.rpartition("/audit/")[0], own)
-    except LogKeysRefused as error:
-        raise StoreUnusable(f"{found.directory / _NOTE} is not to be believed: {error}") from error
-
-
-def note_version(found: BackupSet, note: bytes | None = None) -> int:
-    """The version of the backup's note, or of another judged by its offline key; 0 for what is not to be believed."""
-    try:
-        keys = log_keys_of(found, note)
-    except StoreUnusable:
-        return 0
-    return 0 if keys is None else keys.version
 
 
 def opened_by(found: BackupSet, key: RecoveryKey) -> int:

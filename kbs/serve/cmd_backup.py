@@ -132,7 +132,8 @@ def _told(found: BackupSet) -> list[str]:
 
 
 def _verify(args: argparse.Namespace, doors: Doors) -> int:
-    from kbs.serve.backup_set import log_keys_of, opened_by, read_backup  # noqa: PLC0415
+    from kbs.serve.backup_note import log_keys_of  # noqa: PLC0415
+    from kbs.serve.backup_set import opened_by, read_backup  # noqa: PLC0415
     from kbs.serve.cmd_custody import recovery_key  # noqa: PLC0415
 
     found = read_backup(args.backup)

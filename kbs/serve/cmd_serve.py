@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kbs.serve.commands import Doors
 
-__all__ = ["register"]
+__all__ = ["WORKER", "register", "worker_parser"]
+
+WORKER = "worker"
 
 _TEXT = """Serves until SIGTERM. A supervisor execs the configured number of workers, which share both gRPC ports, and
 one web process; the root key is opened once and passes to the workers on an inherited pipe. A process that dies is
@@ -27,7 +29,7 @@ _EPILOG = """examples:
 
 
 def register(subparsers: Any) -> None:
-    """Adds the command, and the one that it execs, which is not for people and not listed."""
+    """Adds the command."""
     raw = argparse.RawDescriptionHelpFormatter
     serve = subparsers.add_parser(
         "serve", help="serve workloads and people until SIGTERM", description=_TEXT, epilog=_EPILOG, formatter_class=raw
@@ -35,10 +37,15 @@ def register(subparsers: Any) -> None:
     serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="the broker's configuration (TOML)")
     serve.add_argument("--json", action="store_true", help="print JSON objects, one a line")
     serve.set_defaults(run=_serve)
-    worker = subparsers.add_parser("worker")
+
+
+def worker_parser() -> argparse.ArgumentParser:
+    """Of the command that `serve` execs: not for people, and named to nobody."""
+    worker = argparse.ArgumentParser(prog=f"sealgate-broker {WORKER}", add_help=False)
     worker.add_argument("--life-fd", type=int, required=True)
     worker.add_argument("--status-fd", type=int, required=True)
     worker.set_defaults(run=_worker)
+    return worker
 
 
 def _serve(args: argparse.Namespace, doors: Doors) -> int:

@@ -81,9 +81,10 @@ class Doors:
 
 def main(arguments: Sequence[str], doors: Doors) -> int:
     """Runs one command and returns its exit code; every failure is a sentence on standard error."""
-    parser = _parser()
+    execed = list(arguments[:1]) == [cmd_serve.WORKER]
+    parser = cmd_serve.worker_parser() if execed else _parser()
     try:
-        parsed = parser.parse_args(arguments)
+        parsed = parser.parse_args(arguments[1:] if execed else arguments)
     except SystemExit as error:
         return int(error.code or 0)
     if not hasattr(parsed, "run"):

@@ -17,12 +17,13 @@ from pathlib import Path
 from kbs.custody.file import write_private
 from kbs.log.bodies import Broker, incident
 from kbs.log.incident import open_published, read_published
-from kbs.log.log_note import LOG_KEYS, LogNote
+from kbs.log.log_note import LogNote
 from kbs.log.publish import write_synced
 from kbs.log.sequence import LogSequencer
 from kbs.model.log import LogHead
 from kbs.model.unit import Unit, Verdict
-from kbs.serve.backup_set import LIST, STORE, BackupSet, carried, note_version, read_backup
+from kbs.serve.backup_note import note_version
+from kbs.serve.backup_set import LIST, LOG_KEYS, STORE, BackupSet, carried, read_backup
 from kbs.serve.check import ensure_sound
 from kbs.serve.resolve import simulated
 from kbs.serve.site import Site

@@ -41,6 +41,23 @@ def test_help_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert max(map(len, told.splitlines())) <= 120
 
 
+def test_what_is_not_for_people_is_named_to_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (("nope",), ("--help",), ()):
+        command(*words)
+        said = capsys.readouterr()
+        assert "worker" not in (said.out + said.err).replace("workers", "")
+    assert command("nope").code == 2
+    assert "invalid choice: 'nope' (choose from 'init', 'serve', 'config'" in capsys.readouterr().err
+
+
+def test_a_backup_that_has_no_place_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "store.db", 3)
+    out = tmp_path / "no" / "where"
+    assert command("backup", "--directory", tmp_path, "--out", out).code == 5
+    said = capsys.readouterr().err
+    assert said == f"sealgate-broker: the backup {out} could not be made: {out.parent}: No such file or directory\n"
+
+
 def test_help_of_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--help").code == 0
     told = capsys.readouterr().out
