@@ -23,6 +23,9 @@ class Cache(Protocol):
     def ends(self) -> list[tuple[str, int, int]]:
         """Every name with when its piece was fetched and the end of its validity (ms), without the pieces."""
 
+    def overdue(self, now: int) -> list[str]:
+        """The names of pieces that are valid at `now`, and of whose time four fifths are over."""
+
     def put(self, pieces: Sequence[Piece]) -> None:
         """Keeps each, in place of an older one of its name, or says in the process's log why it could not. Blocks."""
 

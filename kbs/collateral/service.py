@@ -157,6 +157,10 @@ class CollateralService:
         """Every cached piece that something is judged by, by name, with its end and what it is made for."""
         return self._lifetimes.every(without=EARLY)
 
+    def overdue(self, now: int) -> frozenset[str]:
+        """Of these, the names of those that should have been renewed by now and have not ended."""
+        return frozenset(name for name in self._cache.overdue(now) if not name.startswith(EARLY))
+
     def pieces(self, now: int) -> list[Piece]:
         """Every piece of the cache that is valid at `now`, by name."""
         found = (self._library.look(name, now) for name in self._cache.names())

@@ -84,6 +84,9 @@ class Kept(Protocol):
     def ends(self) -> list[Lifetime]:
         """Every piece, with its end."""
 
+    def overdue(self, now: int) -> frozenset[str]:
+        """The names of those that should have been renewed by now and have not ended; cheap."""
+
 
 async def watch(
     broker: Broker,
@@ -100,10 +103,9 @@ async def watch(
     """
     known, due, late = -1, 0, frozenset[str]()
     while True:
-        now = broker.clock()
-        overdue = frozenset(piece.name for piece in kept.ends() if now < piece.good_until and piece.overdue(now))
-        news, late = overdue - late, overdue
-        if kept.generation != known or now >= due or news:
+        now, before = broker.clock(), late
+        late = kept.overdue(now)
+        if kept.generation != known or now >= due or late - before:
             known, due = kept.generation, now + DAY_MS
             try:
                 for days in NOTICE_DAYS:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, literal_column, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement
 
@@ -46,6 +46,13 @@ _NAMES = _sql(
     .order_by(item.c.name)
 )
 _ENDS = _sql(select(item.c.name, item.c.fetched_at, item.c.good_until).order_by(item.c.name))
+_OVERDUE = _sql(
+    select(item.c.name).where(
+        item.c.good_until > bindparam("now"),
+        (item.c.good_until - item.c.fetched_at) * literal_column("4")
+        <= (bindparam("now") - item.c.fetched_at) * literal_column("5"),
+    )
+)
 _NOTE = Insert(use, "OR REPLACE")
 _USES = _sql(select(use.c.name, use.c.used_at))
 _DROP = _sql(delete(item).where(item.c.name == bindparam("name")))
@@ -84,6 +91,14 @@ class CollateralCache:
         """Every name with when its piece was fetched and the end of its validity (ms), without the pieces."""
         try:
             return self._reader.execute(_ENDS).fetchall()
+        except sqlite3.Error as error:
+            _log.error("the collateral cache cannot be read: %s", error)
+            return []
+
+    def overdue(self, now: int) -> list[str]:
+        """The names of pieces that are valid at `now`, and of whose time four fifths are over."""
+        try:
+            return [row[0] for row in self._reader.execute(_OVERDUE, {"now": now}).fetchall()]
         except sqlite3.Error as error:
             _log.error("the collateral cache cannot be read: %s", error)
             return []

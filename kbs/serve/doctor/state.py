@@ -75,7 +75,7 @@ def people(patient: Patient) -> Iterator[Symptom]:
         yield Symptom(area="people", outcome=PROBLEM, sentence=said)
     elif waiting:
         hours = max(0, (max(e.expires for e in waiting) - now) // 3_600_000)
-        said = f"founders' codes that were not used yet: {len(waiting)}; the last expires in {counted(hours, 'hour')}"
+        said = f"codes that were not used yet: {len(waiting)}; the last expires in {counted(hours, 'hour')}"
         yield Symptom(area="people", outcome=WARNING if not taken else FINE, sentence=said)
     if taken:
         yield Symptom(area="people", outcome=FINE, sentence=f"enrolled: {len(taken)}")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kbs.collateral.lifetimes import Lifetimes
+from kbs.log.sequence import LogSequencer
 from kbs.model.collateral import Piece
+from kbs.store.collateral import CollateralCache
+from kbs.store.connect import create
 from tests.kbs.collateral import test_nvidia, test_pcs
 from tests.kbs.collateral.built import built
 from tests.makers import amd
@@ -70,6 +74,20 @@ def test_a_response_is_made_for_as_long_as_it_lasted_when_it_came() -> None:
     shelf = Shelf(piece)
     assert [each.made_for for each in _lifetimes(shelf).every("-")] == [DAY]
     assert not shelf.read
+
+
+def test_the_cache_finds_what_is_overdue_as_it_is_judged(tmp_path: Path) -> None:
+    create(tmp_path / "s.db", LogSequencer("log.test/audit/1").empty())
+    pieces = [
+        replace(_piece(f"nvidia/ocsp/x/{n}", b"%d" % n), fetched_at=n * 10, good_until=n * 10 + life)
+        for n, life in enumerate((0, 5, 50, 50, 100, 105, 1_000))
+    ]
+    with closing(CollateralCache(tmp_path / "s.db")) as cache:
+        cache.put(pieces)
+        every = Lifetimes(cache).every("-")
+        for now in range(0, 1_100, 5):
+            expected = sorted(each.name for each in every if now < each.good_until and each.overdue(now))
+            assert sorted(cache.overdue(now)) == expected, now
 
 
 async def test_every_kind_that_a_vendor_sends_can_be_read(tmp_path: Path) -> None:

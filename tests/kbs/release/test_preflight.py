@@ -224,6 +224,10 @@ class Kept:
     def ends(self) -> list[Lifetime]:
         return [self.piece]
 
+    def overdue(self, now: int) -> frozenset[str]:
+        late = now < self.piece.good_until and self.piece.overdue(now)
+        return frozenset({self.piece.name} if late else ())
+
 
 async def test_it_looks_ahead_daily_and_after_each_change(
     running: Running, site: SimulatedSite, caplog: pytest.LogCaptureFixture

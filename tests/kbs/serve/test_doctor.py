@@ -196,28 +196,42 @@ WRONG: dict[str, tuple[Callable[[Made], object], int, int, str, str, str]] = {
     "a certificate that ended": (_another_pair, NOW + DAY, 5, "certificates", "problem", "server.pem ended on"),
     "the people's CA ends": (_clock_back, NOW + 360 * DAY, 5, "certificates", "warning", "the CA of people's"),
     "nobody came": (_clock_back, NOW + DAY, 5, "people", "problem", "nobody can come in any more"),
+    "no deployment": (_no_store, NOW, 5, "store", "problem", "sealgate-broker init"),
+}
+
+
+# name: (what is done, exit code, outcome, words)
+NOTES: dict[str, tuple[Callable[[Made], object], int, str, str]] = {
     "a note that is good": (
         _notes(),
-        NOW,
         0,
-        "log keys",
         "fine",
         "version 3 is served, signed by the offline key keys.",
     ),
-    "no note": (_notes(text=b""), NOW, 5, "log keys", "problem", "no note is served"),
-    "a note and no offline key": (_notes(adopted=False), NOW, 0, "log keys", "warning", "no offline key was adopted"),
-    "a note by another key": (_notes(seed=4), NOW, 5, "log keys", "problem", "NOTE_UNSIGNED"),
+    "no note": (_notes(text=b""), 5, "problem", "no note is served"),
+    "a note and no offline key": (_notes(adopted=False), 0, "warning", "no offline key was adopted"),
+    "a note by another key": (_notes(seed=4), 5, "problem", "NOTE_UNSIGNED"),
     "a note without our key": (
         _notes(own=False),
-        NOW,
         5,
-        "log keys",
         "problem",
         "does not list keys.example.com/audit/1",
     ),
-    "a note that is none": (_notes(text=b"some text"), NOW, 5, "log keys", "problem", "NOTE_FORMAT"),
-    "no deployment": (_no_store, NOW, 5, "store", "problem", "sealgate-broker init"),
+    "a note that is none": (_notes(text=b"some text"), 5, "problem", "NOTE_FORMAT"),
 }
+
+
+def test_what_is_said_of_the_note_of_log_keys(made: Made) -> None:
+    directory = made.directory
+    for name, (spoil, code, outcome, words) in NOTES.items():
+        for path in (directory / "log-root.pub", directory / "log" / "log-keys"):
+            path.unlink(missing_ok=True)
+        spoil(made)
+        before = _state(directory)
+        found, symptoms = _examine(made)
+        said = [s["sentence"] for s in symptoms if (s["area"], s["outcome"]) == ("log keys", outcome)]
+        assert any(words in sentence for sentence in said), (name, symptoms)
+        assert (found, _state(directory)) == (code, before), name
 
 
 @pytest.mark.parametrize("name", WRONG)
