@@ -41,10 +41,14 @@ def read_report(data: bytes) -> bytes:
         raise _bad("evidence", f"at most {_MAX_FILE} bytes", f"{len(data)} bytes")
     if data[:1] == b"\x11":  # SPDMVersion, which is no digit
         return data
+    expected = "a report, raw or in hexadecimal, or JSON"
     try:
-        return bytes.fromhex(data.decode("ascii").strip().removeprefix("0x"))
+        report = bytes.fromhex(data.decode("ascii").strip().removeprefix("0x"))
     except ValueError as error:
-        raise _bad("evidence", "a report, raw or in hexadecimal, or JSON", str(error)) from error
+        raise _bad("evidence", expected, str(error)) from error
+    if not report:
+        raise _bad("evidence", expected, "nothing")
+    return report
 
 
 def kind_of(report: bytes) -> str:

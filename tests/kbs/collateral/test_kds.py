@@ -92,7 +92,9 @@ async def test_the_key_of_an_older_tcb_in_the_evidence_is_replaced(tmp_path: Pat
     stale = VENDOR.chip(7, tcb={"bl": 3, "tee": 0, "snp": 20, "ucode": 200})
     kds = FakeKds(VENDOR, CHIP)
     async with VendorServer(kds) as server, built(tmp_path / "s.db", kds, server) as it:
-        await it.verify(SnpEvidence(report=CHIP.report(DATA), certificates=stale.certificates))
+        found = await it.verify(SnpEvidence(report=CHIP.report(DATA), certificates=stale.certificates))
+        assert found[0].kept.chains[0].links[0].der == CHIP.certificate
+        assert sum("SPL=" in path for path in server.asked) == 1
 
 
 async def test_a_chip_that_the_service_does_not_know_is_not_endorsed(tmp_path: Path) -> None:
