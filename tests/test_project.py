@@ -69,6 +69,7 @@ BYTES = {
     "Change.digest": "a digest",
     "KeyVersion.public_key": "a public key",
     "ImportKeyVersionRequest.sealed": "a secret under the public key of the pair that it is imported through",
+    "Register.value": "measurements of a boot",
 }
 SUSPECT = re.compile(
     r"(^|_)(key|keys|secret|secrets|plaintext|plain|clear|private|priv|dek|kek|seed|password|token)(_|$)"

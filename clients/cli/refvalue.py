@@ -24,7 +24,8 @@ _EPILOG = """examples:
   sealgate apply -f trainer-1-5.json --trust trust.json --broker broker.example:8444 --key me.key --cert me.pem
 
 From a refused boot to a trusted image in these two commands, with your comparison in between. A set that exists already
-is drafted with this value added; each --asset is drafted as it is, naming the set too. The documents go to standard
+is drafted with this value added; each --asset is drafted as it is, naming the set too. A value holds what its platform
+has: HOST_DATA where it was given, the registers of a TD, the PCRs that profiles name. The documents go to standard
 output, a warning to standard error: the measurement says what booted on a machine that proved nothing, not that it is
 what you built."""
 
@@ -36,7 +37,7 @@ def register(subparsers: Any) -> None:
     draft = verbs.add_parser(
         "draft",
         help="make a reference set from a refused boot",
-        description="Makes the draft of a reference set from the measurement behind a ticket. Registers nothing.",
+        description="Makes the draft of a reference set from the evidence behind a ticket. Registers nothing.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -16,13 +16,16 @@ from sealgate.v1.decisions_pb2 import (
     ExplainDecisionResponse,
     FieldDifference,
     NearestReference,
+    Register,
 )
 
+from attest.registers import registers_of
 from attest.tlog.entry import Leaf, parse_canonical, parse_leaf
 from kbs.decide.canonical import MAX_DECISION
 from kbs.model.asset import Principal, Snapshot
 from kbs.model.names import Place
 from kbs.model.refusal import Refused
+from kbs.release.fleet import decode_evidence
 from kbs.release.port import Broker
 from kbs.rpc.handler import Method
 from kbs.rpc.people import Allowed, Rpc, methods_of
@@ -120,6 +123,10 @@ def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainD
         action=decision["question"]["action"],
     )
     resources = decision["question"]["resources"]
+    if "evidence_digest" in body:
+        evidence = reader.document(index, bytes.fromhex(body["evidence_digest"]))
+        required = _required(response.platform, [r["name"] for r in resources], snapshot)
+        response.registers.extend(_registers(evidence, required))
     near = next((r for r in resources if r["nearest"]), None)
     if near is not None:
         differences = [FieldDifference(**d) for d in near["differences"]]
@@ -131,6 +138,29 @@ def _explain(reader: DecisionReader, index: int, snapshot: Snapshot) -> ExplainD
         if response.nearest_name:
             response.remedies.append(f"If it is meant: sealgate keys get --asset {response.nearest_name} ...")
     return response
+
+
+def _registers(evidence: bytes | None, required: Sequence[str]) -> list[Register]:
+    """What the evidence has for a reference value, and what one has to hold; none if the evidence is gone."""
+    decoded = decode_evidence(evidence) if evidence is not None else None
+    if decoded is None:
+        return []
+    found = registers_of(decoded[0])
+    return [
+        Register(name=name, value=found.get(name, b""), required=name in required)
+        for name in dict.fromkeys((*found, *required))
+    ]
+
+
+def _required(platform: str, names: Sequence[str], snapshot: Snapshot) -> list[str]:
+    """What every reference value has to hold for a TD, and under a paravisor as the profiles of the assets say."""
+    if platform == "tdx":
+        return ["rtmr0", "rtmr1", "rtmr2"]
+    assets = (snapshot.assets[name] for name in names if name in snapshot.assets)
+    profiles = [found.profile for asset in assets if (found := snapshot.profiles.get(asset.profile)) is not None]
+    asked = (profile.azure_snp if platform == "azure-snp" else profile.azure_tdx for profile in profiles)
+    pcrs = {number for each in asked if each is not None for number in each.pcrs}
+    return [f"pcr[{number}]" for number in sorted(pcrs)] if platform.startswith("azure") else []
 
 
 def _check(document: Mapping[str, str]) -> Check:

@@ -25,25 +25,27 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsealgate/v1/decisions.proto\x12\x0bsealgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"o\n\x05\x43heck\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12*\n\x07outcome\x18\x03 \x01(\x0e\x32\x19.sealgate.v1.CheckOutcome\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0b\n\x03got\x18\x05 \x01(\t\"?\n\x0f\x46ieldDifference\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\x0b\n\x03got\x18\x03 \x01(\t\"S\n\x10NearestReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x0b\x64ifferences\x18\x02 \x03(\x0b\x32\x1c.sealgate.v1.FieldDifference\"(\n\x16\x45xplainDecisionRequest\x12\x0e\n\x06ticket\x18\x01 \x01(\t\"\xcd\x02\n\x17\x45xplainDecisionResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x12\n\nentry_type\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\"\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x12.sealgate.v1.Check\x12.\n\x07nearest\x18\x06 \x01(\x0b\x32\x1d.sealgate.v1.NearestReference\x12\x14\n\x0cnearest_name\x18\x07 \x01(\t\x12\x10\n\x08remedies\x18\x08 \x03(\t\x12\x11\n\tsimulated\x18\t \x01(\x08\x12\x13\n\x0bmeasurement\x18\n \x01(\x0c\x12\x10\n\x08platform\x18\x0b \x01(\t\x12\x0f\n\x07product\x18\x0c \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\r \x01(\t*|\n\x0c\x43heckOutcome\x12\x1d\n\x19\x43HECK_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43HECK_OUTCOME_PASSED\x10\x01\x12\x18\n\x14\x43HECK_OUTCOME_FAILED\x10\x02\x12\x19\n\x15\x43HECK_OUTCOME_SKIPPED\x10\x03\x32i\n\tDecisions\x12\\\n\x0f\x45xplainDecision\x12#.sealgate.v1.ExplainDecisionRequest\x1a$.sealgate.v1.ExplainDecisionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsealgate/v1/decisions.proto\x12\x0bsealgate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"o\n\x05\x43heck\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12*\n\x07outcome\x18\x03 \x01(\x0e\x32\x19.sealgate.v1.CheckOutcome\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0b\n\x03got\x18\x05 \x01(\t\"?\n\x0f\x46ieldDifference\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\x0b\n\x03got\x18\x03 \x01(\t\"S\n\x10NearestReference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x0b\x64ifferences\x18\x02 \x03(\x0b\x32\x1c.sealgate.v1.FieldDifference\"9\n\x08Register\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x10\n\x08required\x18\x03 \x01(\x08\"(\n\x16\x45xplainDecisionRequest\x12\x0e\n\x06ticket\x18\x01 \x01(\t\"\xf7\x02\n\x17\x45xplainDecisionResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x12\n\nentry_type\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\"\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x12.sealgate.v1.Check\x12.\n\x07nearest\x18\x06 \x01(\x0b\x32\x1d.sealgate.v1.NearestReference\x12\x14\n\x0cnearest_name\x18\x07 \x01(\t\x12\x10\n\x08remedies\x18\x08 \x03(\t\x12\x11\n\tsimulated\x18\t \x01(\x08\x12\x13\n\x0bmeasurement\x18\n \x01(\x0c\x12\x10\n\x08platform\x18\x0b \x01(\t\x12\x0f\n\x07product\x18\x0c \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\r \x01(\t\x12(\n\tregisters\x18\x0e \x03(\x0b\x32\x15.sealgate.v1.Register*|\n\x0c\x43heckOutcome\x12\x1d\n\x19\x43HECK_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43HECK_OUTCOME_PASSED\x10\x01\x12\x18\n\x14\x43HECK_OUTCOME_FAILED\x10\x02\x12\x19\n\x15\x43HECK_OUTCOME_SKIPPED\x10\x03\x32i\n\tDecisions\x12\\\n\x0f\x45xplainDecision\x12#.sealgate.v1.ExplainDecisionRequest\x1a$.sealgate.v1.ExplainDecisionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealgate.v1.decisions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHECKOUTCOME']._serialized_start=718
-  _globals['_CHECKOUTCOME']._serialized_end=842
+  _globals['_CHECKOUTCOME']._serialized_start=819
+  _globals['_CHECKOUTCOME']._serialized_end=943
   _globals['_CHECK']._serialized_start=77
   _globals['_CHECK']._serialized_end=188
   _globals['_FIELDDIFFERENCE']._serialized_start=190
   _globals['_FIELDDIFFERENCE']._serialized_end=253
   _globals['_NEARESTREFERENCE']._serialized_start=255
   _globals['_NEARESTREFERENCE']._serialized_end=338
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=340
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=380
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=383
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=716
-  _globals['_DECISIONS']._serialized_start=844
-  _globals['_DECISIONS']._serialized_end=949
+  _globals['_REGISTER']._serialized_start=340
+  _globals['_REGISTER']._serialized_end=397
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=399
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=439
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=442
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=817
+  _globals['_DECISIONS']._serialized_start=945
+  _globals['_DECISIONS']._serialized_end=1050
 # @@protoc_insertion_point(module_scope)

@@ -145,6 +145,36 @@ class NearestReference(_message.Message):
 Global___NearestReference: _TypeAlias = NearestReference  # noqa: Y015
 
 @_typing.final
+class Register(_message.Message):
+    """What the evidence says of a launch besides its measurement, as a reference value names it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """host_data, mr_config_id, rtmr0 to rtmr3, or pcr[N]."""
+    value: _builtins.bytes
+    """Its value in the evidence; empty where the evidence does not have it."""
+    required: _builtins.bool
+    """True if every reference value for this platform has to hold it, or a profile of what was asked for says so."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.bytes = ...,
+        required: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "required", b"required", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Register: _TypeAlias = Register  # noqa: Y015
+
+@_typing.final
 class ExplainDecisionRequest(_message.Message):
     """Asks what became of a request."""
 
@@ -185,6 +215,7 @@ class ExplainDecisionResponse(_message.Message):
     PLATFORM_FIELD_NUMBER: _builtins.int
     PRODUCT_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
+    REGISTERS_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Index of its entry in the log."""
     entry_type: _builtins.str
@@ -219,6 +250,10 @@ class ExplainDecisionResponse(_message.Message):
     def remedies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What would change the outcome, for whoever has the right: a command where there is one, else a sentence."""
 
+    @_builtins.property
+    def registers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Register]:
+        """What a reference value for this launch can hold; empty if the evidence is not kept any more."""
+
     def __init__(
         self,
         *,
@@ -235,10 +270,11 @@ class ExplainDecisionResponse(_message.Message):
         platform: _builtins.str = ...,
         product: _builtins.str = ...,
         action: _builtins.str = ...,
+        registers: _abc.Iterable[Global___Register] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["nearest", b"nearest", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "checks", b"checks", "entry_type", b"entry_type", "index", b"index", "measurement", b"measurement", "nearest", b"nearest", "nearest_name", b"nearest_name", "platform", b"platform", "product", b"product", "reason", b"reason", "remedies", b"remedies", "simulated", b"simulated", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "checks", b"checks", "entry_type", b"entry_type", "index", b"index", "measurement", b"measurement", "nearest", b"nearest", "nearest_name", b"nearest_name", "platform", b"platform", "product", b"product", "reason", b"reason", "registers", b"registers", "remedies", b"remedies", "simulated", b"simulated", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
