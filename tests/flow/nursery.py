@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from deploy.demo.stage import Ports
 from tests.flow.crash_broker import run
 
 __all__ = ["PATIENCE_S", "broker"]
@@ -26,8 +28,11 @@ _FORKED.set_forkserver_preload(["tests.flow.nursery"])
 
 
 @contextmanager
-def broker(directory: Path, point: str = "") -> Iterator[tuple[str, ForkServerProcess]]:
-    """Its workload address and its process. It serves the site in `directory`, until it reaches `point`, if any."""
+def broker(directory: Path, point: str = "") -> Iterator[tuple[Ports, ForkServerProcess]]:
+    """Where it listens, and its process. It serves the site in `directory`, until it reaches `point`, if any.
+
+    What it logs is in `broker.err` there.
+    """
     life, ours = _FORKED.Pipe(duplex=False)
     told, tells = _FORKED.Pipe(duplex=False)
     process = _FORKED.Process(target=_begin, args=(directory, point, life, tells), daemon=True)
@@ -36,11 +41,12 @@ def broker(directory: Path, point: str = "") -> Iterator[tuple[str, ForkServerPr
     tells.close()
     try:
         with open(told.fileno(), closefd=False) as lines:
-            ports = json.loads(lines.readline())
-        yield f"127.0.0.1:{ports['workload']}", process
+            ports = Ports(**json.loads(lines.readline()))
+        yield ports, process
     finally:
         process.terminate()
         process.join(PATIENCE_S)
+        assert process.exitcode in {0, -signal.SIGKILL}, f"the broker ended with {process.exitcode}"
         ours.close()
         told.close()
 
@@ -50,5 +56,7 @@ def _begin(directory: Path, point: str, life: Connection, tells: Connection) -> 
     os.dup2(life.fileno(), 0)
     os.dup2(tells.fileno(), 1)
     tells.close()
+    with (directory / "broker.err").open("w") as errors:
+        os.dup2(errors.fileno(), 2)
     sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115  # for as long as it lives
     run(directory, point)

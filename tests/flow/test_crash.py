@@ -51,8 +51,8 @@ def _releases(site: SimulatedSite) -> list[Any]:
 def test_killed_at(site: SimulatedSite, point: str) -> None:
     save_vendor(site)
     trust = read_trust(site.trust, simulated=True)
-    with broker(site.directory, point) as (address, process):
-        with connect(address, trust.broker_ca) as channel:
+    with broker(site.directory, point) as (ports, process):
+        with connect(f"127.0.0.1:{ports.workload}", trust.broker_ca) as channel:
             challenge = channel.call(
                 "/sealgate.v1.KeyRelease/GetChallenge", GetChallengeRequest(), GetChallengeResponse
             ).challenge
@@ -63,7 +63,7 @@ def test_killed_at(site: SimulatedSite, point: str) -> None:
         assert process.exitcode == -9
     before = _releases(site)
     assert len(before) == POINTS[point]
-    with broker(site.directory) as (address, _), connect(address, trust.broker_ca) as channel:
+    with broker(site.directory) as (ports, _), connect(f"127.0.0.1:{ports.workload}", trust.broker_ca) as channel:
         first = channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", request, ReleaseKeysResponse)
         again = channel.call("/sealgate.v1.KeyRelease/ReleaseKeys", request, ReleaseKeysResponse)
     assert first.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
