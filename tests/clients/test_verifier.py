@@ -1,7 +1,8 @@
 """The single-file verifier, held against `sealgate audit verify`: the same verdict and exit code in every case.
 
 Clean logs, every attack of test_audit_attacks.py with and without a receipt, receipts of every kind, damaged files by
-the hundred, trust files. As a subprocess, as an auditor runs it; where hundreds are tried, in this process.
+the hundred, trust files. Clean logs in a process each, as an auditor runs it; attacks as a program in an interpreter
+that is as isolated, and runs them all; where hundreds are tried, in this process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,6 +66,7 @@ class Pair:
 
     folder: Path
     capsys: pytest.CaptureFixture[str]
+    apart: subprocess.Popen[str] | None = None
 
     @property
     def directory(self) -> Path:
@@ -94,6 +96,16 @@ class Pair:
         assert "Traceback" not in done.stderr, done.stderr
         return _outcome(done.returncode, done.stdout)
 
+    def alone(self, *receipts: Path) -> Outcome:
+        """As a program, from its first line to its exit, in an interpreter without this directory or environment."""
+        assert self.apart is not None
+        assert self.apart.stdin is not None
+        assert self.apart.stdout is not None
+        print(json.dumps(self.arguments([*receipts])), file=self.apart.stdin, flush=True)
+        code, out, err = json.loads(self.apart.stdout.readline())
+        assert "Traceback" not in err, err
+        return _outcome(code, out)
+
 
 def _outcome(code: int, out: str) -> Outcome:
     if not out:
@@ -102,10 +114,37 @@ def _outcome(code: int, out: str) -> Outcome:
     return code, {name: told[name] for name in ("verdict", "size", "root", "origin", "anchored")}
 
 
+# What `python -I SCRIPT` does, once for each line: a list of arguments in, exit code and output out.
+_ALONE = """
+import contextlib, io, json, sys, traceback
+code = compile(open(sys.argv[1]).read(), sys.argv[1], "exec")
+for line in sys.stdin:
+    sys.argv[1:], out, err, ended = json.loads(line), io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            exec(code, {"__name__": "__main__"})
+        except SystemExit as end:
+            ended = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            ended = 1
+    print(json.dumps([ended, out.getvalue(), err.getvalue()]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def apart() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-I", "-c", _ALONE, str(SCRIPT)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/") as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
 @pytest.fixture
-def pair(log: MadeLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Pair:
+def pair(log: MadeLog, tmp_path: Path, capsys: pytest.CaptureFixture[str], apart: subprocess.Popen[str]) -> Pair:
     log.write_trust(tmp_path / "trust.json")
-    return Pair(folder=tmp_path, capsys=capsys)
+    return Pair(folder=tmp_path, capsys=capsys, apart=apart)
 
 
 def _receipt(pair: Pair, raw: bytes, name: str = "some") -> Path:
@@ -142,7 +181,7 @@ def test_clean_logs(tmp_path: Path, capsys: pytest.CaptureFixture[str], size: in
 @pytest.mark.parametrize("name", ATTACKS)
 def test_attacks(log: MadeLog, pair: Pair, name: str) -> None:
     publish_attacked(log, pair.directory, ATTACKS[name])
-    assert pair.spawned() == pair.ours()
+    assert pair.alone() == pair.ours()
     receipt = _receipt(pair, log.receipt(290))
     assert pair.single(receipt) == pair.ours(receipt)
 
