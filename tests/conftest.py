@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,17 @@ from tests.vectors import not_run
 settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", settings.get_profile("fresh"), derandomize=True)
 settings.load_profile("same")
+
+
+# What is loaded to run some thousand tests stays to the end. Looking through all of it for garbage, again and again,
+# took an eighth of the time.
+gc.set_threshold(5_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    """Nothing that is there before the first test is looked through any more."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
