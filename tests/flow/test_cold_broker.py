@@ -16,6 +16,7 @@ from attest.tlog.entry import parse_leaf
 from attest.tlog.keys import VerifierKey
 from kbs.catalog.register import put
 from kbs.collateral.service import CollateralService
+from kbs.model.asset import Snapshot
 from kbs.model.bundle import bundle_text, contents_of, join_bundle, open_bundle
 from kbs.model.refusal import Refused, Unavailable
 from kbs.policy.bundle import default_bundle
@@ -120,6 +121,16 @@ async def test_a_cold_broker_with_a_bundle_releases_to_a_td(site: SimulatedSite)
         assert sum(server.asked.values()) == asked
 
 
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """A catalogue in which nothing moves."""
+
+    snapshot: Snapshot
+
+    def current(self) -> Snapshot:
+        return self.snapshot
+
+
 async def test_a_tcb_recovery_is_foreseen_for_those_below_it(site: SimulatedSite) -> None:
     """Fourteen nodes below the new level: who they are, why, and that the asset's profile is what refuses them."""
     intel = maker.mint(now=dt.datetime.now(dt.UTC))
@@ -150,6 +161,12 @@ async def test_a_tcb_recovery_is_foreseen_for_those_below_it(site: SimulatedSite
             assert (change.coming.evaluation, change.platforms, change.refused) == (21, 14, 14)
             assert change.coming.event == dt.datetime(2026, 5, 12, tzinfo=dt.UTC).timestamp() * 1_000
             assert {refusal.check for refusal, _ in change.refusals} == {"TCB_STATUS_NOT_ACCEPTED"}
+            # Who is refused anyway is told once, and the change only what it adds.
+            bare = dataclasses.replace(running.broker.catalogue.current(), references={})
+            nothing = dataclasses.replace(running.broker, catalogue=Standing(bare))
+            found = await foresee(nothing, keeper.ends(), fleet, at=now + DAY)
+            assert {refusal.check for refusal, _ in found.refusals} == {"POLICY_UNSPECIFIED"}
+            assert [refusal for refusal, _ in found.changes[0].refusals] == [refusal for refusal, _ in change.refusals]
             await release(_node(running, site, intel.platform(number=3)).ask, running.broker)
             # Then it is the standard.
             pcs.tcb = pcs.early_tcb

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.x509 import ReasonFlags
 
 from attest.errors import AttestError
 from attest.tlog.entry import parse_leaf
@@ -121,6 +122,21 @@ async def test_a_rim_service_that_is_down_decides_nothing_where_manifests_are_re
             with pytest.raises(Unavailable, match="COLLATERAL_UNAVAILABLE"):
                 await _release(running, site, devices)
             assert running.reader.head().size == before
+
+
+async def test_what_is_wrong_with_a_device_is_told_before_what_could_not_be_had(tmp_path: Path) -> None:
+    """The list that came revokes it: whether a manifest could be had as well matters no more, and no wait helps."""
+    site, devices, nvidia = await _site(tmp_path, "GH100")
+    vendor, kds = nvidia.vendor, FakeKds(site.vendor, site.chip)
+    revoked = {vendor.provisioners["GH100"].certificate.serial_number: ReasonFlags.key_compromise}
+    nvidia.lists["/crl/l2-gh100.crl"] = vendor.crl(vendor.identities["GH100"], revoked)
+    async with VendorServer(kds) as amd, VendorServer(nvidia, post=nvidia.post) as server:
+        server.fault = lambda path: Answer(status=500) if "/rim/" in path else None
+        async with _broker(site, _section(amd, server)) as (running, _):
+            before = running.reader.head()
+            with pytest.raises(AttestError, match="CERT_REVOKED"):
+                await _release(running, site, devices)
+            assert running.reader.head() == before
 
 
 async def test_a_name_that_is_no_assets_shows_in_nothing_that_is_fetched(tmp_path: Path) -> None:
