@@ -11,7 +11,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from kbs.serve.site import LOG, Site, initialise
 from kbs.serve.wiring import Running, open_site, wall_clock
 from kbs.store.port import Clock, Faults, no_fault
 from tests.makers import amd, pki, safetensors
+from tests.makers.entries import found_in_entries
 from tests.makers.image import MEASUREMENT
 from tests.makers.nvidia import Nvidia
 from tests.makers.nvidia import mint as mint_nvidia
@@ -107,10 +108,15 @@ class SimulatedSite:
     def tls(self) -> Tls:
         return Tls(key=self.server.key, chain=self.server.certificate, people_ca=self.people_ca.pem)
 
+    @contextlib.contextmanager
     def open(
         self, *, clock: Clock = wall_clock, faults: Faults = no_fault, repeats: RepeatMeter | None = None
-    ) -> contextlib.AbstractContextManager[Running]:
-        return open_site(self.site, self.shelf(), self.anchors, clock=clock, faults=faults, repeats=repeats)
+    ) -> Iterator[Running]:
+        """The broker. When it closes, its log is looked through for what no entry may hold."""
+        with open_site(self.site, self.shelf(), self.anchors, clock=clock, faults=faults, repeats=repeats) as running:
+            yield running
+        unspeakable = {"a released key": self.key.seed, "a machine's identity": self.chip.chip_id}
+        assert found_in_entries(self.site.store, unspeakable) == []
 
     @contextlib.asynccontextmanager
     async def serve(
