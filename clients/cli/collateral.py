@@ -37,8 +37,7 @@ pinned roots as if the vendor had answered. What is older than what the broker h
 signed is one of --trust's logs unless --signed-by names another: the log key in the trust file of the site that
 exported.""",
         f"""  sealgate collateral import collateral.bundle {_WHO}
-  sealgate collateral import other.bundle --signed-by keys.other.example/audit/1+1a2b3c4d+AU... \\
-      {_WHO}""",
+  sealgate collateral import other.bundle --signed-by keys.other.example/audit/1+1a2b3c4d+AU... {_WHO}""",
     ),
     "show": (
         "what is in a bundle, offline",

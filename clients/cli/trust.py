@@ -63,7 +63,7 @@ def _show(args: argparse.Namespace, doors: Doors) -> int:
             {"subject": c.subject, "sha256": c.sha256, "from": c.starts.isoformat(), "until": c.ends.isoformat()}
             for c in _certificates(trust)
         ],
-        "log_keys": [{"log": key.name, "id": key.key_id.hex()} for key in trust.log_keys],
+        "log_keys": [{"log": key.name, "id": key.key_id.hex(), "vkey": key.vkey} for key in trust.log_keys],
         "log_root": {"id": root.key.key_id.hex(), "min_version": root.min_version}
         if (root := trust.log_root)
         else None,
@@ -76,7 +76,8 @@ def _words(document: Any) -> str:
     lines = [f"deployment  {document['origin']}", f"tenant      {document['tenant']}"]
     for each in document["broker_ca"]:
         lines += [f"broker CA   {each['subject']}, until {each['until']}", f"            SHA-256 {each['sha256']}"]
-    lines += [f"log key     {each['log']}, id {each['id']}" for each in document["log_keys"]]
+    for each in document["log_keys"]:
+        lines += [f"log key     {each['log']}, id {each['id']}", f"            {each['vkey']}"]
     if root := document["log_root"]:
         lines.append(
             f"log root    id {root['id']}, whose notes of log keys are believed from version {root['min_version']}"

@@ -45,6 +45,9 @@ def test_every_command_has_help_with_an_example_that_parses(path: str) -> None:
     assert command.parser.description, path
     assert command.help, path
     found = examples(command)
+    assert not re.search(r"\\\n\s*\\?\n", f"{command.parser.epilog}\n"), (
+        f"{path}: an example goes on with an empty line"
+    )
     assert any(" ".join(words).startswith(path) for words in found), f"{path}: no example of it in its help"
     for words in found:
         try:

@@ -83,7 +83,8 @@ def test_from_an_offline_key_to_a_trust_file_that_names_it(
     assert people("trust", "show", "--trust", tmp_path / "trust.json", "--log-keys", tmp_path / "note", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["log_root"]["min_version"] == 1
-    assert shown["log_keys"] == [{"log": f"{NAME}/audit/1", "id": pinned.log_keys[0].key_id.hex()}]
+    key = pinned.log_keys[0]
+    assert shown["log_keys"] == [{"log": f"{NAME}/audit/1", "id": key.key_id.hex(), "vkey": key.vkey}]
     secret = (tmp_path / "root.key").read_text().strip()
     assert secret not in "".join(path.read_text("latin-1") for path in made.directory.rglob("*") if path.is_file())
 
