@@ -45,7 +45,7 @@ def read_report(data: bytes) -> bytes:
     try:
         report = bytes.fromhex(data.decode("ascii").strip().removeprefix("0x"))
     except ValueError as error:
-        raise _bad("evidence", expected, str(error)) from error
+        raise _bad("evidence", expected, f"other bytes: {data[:8].hex()}") from error
     if not report:
         raise _bad("evidence", expected, "nothing")
     return report

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clients.cli.log_keys import add_log_keys
+from clients.cli.output import check_output, write_new
 from clients.cli.people import add_arguments, people_channel
 from clients.errors import NotTrusted, Usage
 from kbs.model.words import counted
@@ -102,19 +102,17 @@ def _add(verbs: Any, name: str, run: Callable[..., int], *, people: bool | None 
 
 def _export(args: argparse.Namespace, doors: Doors) -> int:
     from clients.operator.collateral import export_bundle  # noqa: PLC0415  # the command line must start fast
+    from kbs.model.bundle import read_bundle  # noqa: PLC0415
 
+    check_output(args.out)
     if args.out.exists():
         raise Usage(f"{args.out} exists and is not written over")
     with people_channel(args, doors) as channel:
         data = export_bundle(channel, args.prefix)
-    try:
-        with open(os.open(args.out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644), "wb") as file:
-            file.write(data)
-    except FileExistsError:
-        raise Usage(f"{args.out} exists and is not written over") from None
-    except OSError as error:
-        raise Usage(f"{args.out} cannot be written: {error.strerror}") from error
-    _say(args, {"file": str(args.out), "bytes": len(data)}, f"{args.out}: {len(data)} bytes")
+    write_new(args.out, data)
+    pieces = len(read_bundle(data).pieces)
+    told = {"file": str(args.out), "bytes": len(data), "pieces": pieces}
+    _say(args, told, f"{args.out}: {counted(pieces, 'piece')}, {len(data)} bytes")
     return 0
 
 

@@ -37,6 +37,8 @@ _TOOLS = re.compile(rb"\s*(header|report|td_quote_body)\s*:?\s*\{")
 
 def decoded(data: bytes) -> bytes:
     """The bytes of a text that is nothing but hexadecimal or base64; else `data`. Evidence itself is no such text."""
+    if data.lstrip().startswith(b"-----"):  # PEM is made of the letters of base64url
+        return data
     text = b"".join(data.split())
     try:
         return binascii.unhexlify(text.removeprefix(b"0x")) if text else data
@@ -70,6 +72,7 @@ def read_quote_file(data: bytes) -> tuple[bytes, bytes]:
 def read_report_file(data: bytes) -> SnpEvidence:
     """An SNP report, with the certificates beside it. Raises Malformed, also as `attest.snp.shapes.read_evidence`."""
     from attest.azure.hcl import SNP, parse_hcl  # noqa: PLC0415  # the command line must start fast
+    from attest.snp.report import REPORT_SIZE, VERSIONS  # noqa: PLC0415
     from attest.snp.shapes import read_evidence  # noqa: PLC0415
 
     data = decoded(data)
@@ -80,7 +83,10 @@ def read_report_file(data: bytes) -> SnpEvidence:
         return read_evidence(hcl.hardware)
     document = _document(data)
     if document is None:
-        return read_evidence(_no_text(data, "a report"))
+        version = int.from_bytes(_no_text(data, "a report")[:4], "little")
+        if len(data) > REPORT_SIZE and version not in VERSIONS:  # another TEE's, and not a table that is malformed
+            raise Malformed("SNP_VERSION", "report.version", expected=list(VERSIONS), got=version)
+        return read_evidence(data)
     found = _innermost(document, _REPORTS)
     report = next((found[name] for name in _REPORTS if isinstance(found.get(name), str | list)), None)
     if report is None:

@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clients.cli.output import write_new
 from clients.errors import NotTrusted, Usage
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def _keygen(args: argparse.Namespace, doors: Doors) -> int:
         key = SignerKey.from_seed(root_name(args.origin), os.urandom(32))
     except AttestError as error:
         raise Usage(f"--origin {args.origin!r} can be no deployment's name: {error}") from error
-    _write_new(private, f"{key.skey()}\n".encode(), 0o600)
-    _write_new(public, f"{key.verifier_key}\n".encode(), 0o644)
+    write_new(private, f"{key.skey()}\n".encode(), mode=0o600)
+    write_new(public, f"{key.verifier_key}\n".encode(), mode=0o644)
     told = {"root": key.verifier_key, "private": str(private), "public": str(public)}
     text = f"{private} is the offline key {key.public.key_id.hex()}: keep it offline. {public} is for the broker."
     print(json.dumps(told) if args.json else text)
@@ -94,7 +95,7 @@ def _sign(args: argparse.Namespace, doors: Doors) -> int:
         raise Usage(f"{args.draft} cannot be read: {error.strerror}") from error
     except AttestError as error:
         raise NotTrusted(error.check, f"{args.draft} is not signed: {error}") from error
-    _write_new(args.out, note, 0o644)
+    write_new(args.out, note, mode=0o644)
     told = {"file": str(args.out), "version": keys.version, "logs": [each.vkey for each in keys.logs]}
     lines = [f"{args.out} is version {keys.version} of the log keys of {deployment}:"]
     lines += [f"  {each.name}, id {each.key_id.hex()}" for each in keys.logs]
@@ -119,15 +120,3 @@ def _read_key(path: Path) -> SignerKey:
         return SignerKey.parse(data.decode("ascii", "replace").strip())
     except AttestError:
         raise Usage(f"{path} is no offline key that sealgate trust keygen made") from None
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    try:
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError as error:
-        raise Usage(f"{path} exists and is not written over") from error
-    except OSError as error:
-        raise Usage(f"{path} cannot be written: {error.strerror}") from error

@@ -61,7 +61,7 @@ _PRUNE = _sql(delete(blob).where(blob.c.digest.not_in(select(item.c.digest))))
 
 
 class CollateralCache:
-    """Reads take microseconds and run where they are called; `put` blocks and belongs on a thread."""
+    """Reads take microseconds and run where they are called, in one thread; what blocks belongs on others."""
 
     def __init__(self, path: Path) -> None:
         self._reader = open_reader(path)
@@ -114,12 +114,14 @@ class CollateralCache:
         self._change(change)
 
     def uses(self) -> dict[str, int]:
-        """When each piece was last used (ms), as far as that was noted."""
-        try:
-            return dict(self._reader.execute(_USES).fetchall())
-        except sqlite3.Error as error:
-            _log.error("the collateral cache cannot be read: %s", error)
-            return {}
+        """When each piece was last used (ms), as far as that was noted. Blocks, and is waited for by `close`: a
+        connection that is closed under a thread which reads takes the process with it."""
+        with self._lock:
+            try:
+                return dict(self._writer.execute(_USES).fetchall())
+            except sqlite3.Error as error:
+                _log.error("the collateral cache cannot be read: %s", error)
+                return {}
 
     def note(self, uses: Mapping[str, int]) -> None:
         """Notes when pieces were used. Blocks."""

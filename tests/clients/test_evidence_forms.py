@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from attest.evidence import TdxCollateral
+from clients.cli.evidence_forms import decoded
 from clients.cli.main import Doors, main
 from tests.attest.tdx.made import DATA, NOW, collateral, intel, platform
 from tests.makers import amd
@@ -168,6 +169,7 @@ NO_EVIDENCE: dict[str, tuple[str, bytes, str]] = {
     "a quote that is a number": ("tdx", js(quote=7), "int"),
     "a quote that is no text of bytes": ("tdx", js(quote="?"), "str"),
     "a key twice": ("tdx", b'{"quote": "00", "quote": "00"}', "one of them twice"),
+    "a list of bytes that are none": ("snp", js(report=[256]), "list"),
     "a report that is a list of others": ("snp", js(report=["a"]), "list"),
 }
 
@@ -178,6 +180,19 @@ def test_what_is_none_of_these(case: str, write: Write, capsys: pytest.CaptureFi
     code, found = run(capsys, "show", "--type", kind, "--evidence", write("e", data))
     assert (code, found["check"]) == (4, "EVIDENCE_FORM")
     assert got in found["got"]
+
+
+def test_pem_is_never_taken_for_base64url() -> None:
+    for size in range(60, 66):  # with and without padding
+        pem = f"-----BEGIN CERTIFICATE-----\n{b64(bytes(size))}\n-----END CERTIFICATE-----\n".encode()
+        assert decoded(pem) == decoded(b"\n" + pem).lstrip() == pem
+
+
+def test_evidence_of_another_tee(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = run(capsys, "show", "--type", "snp", "--evidence", write("q", QUOTE))
+    assert (code, found["check"]) == (4, "SNP_VERSION")
+    code, found = run(capsys, "show", "--type", "nvidia", "--evidence", write("q", QUOTE))
+    assert (code, found["check"], found["got"]) == (4, "GPU_FORM", f"other bytes: {QUOTE[:8].hex()}")
 
 
 def _documents(write: Write) -> dict[str, str]:

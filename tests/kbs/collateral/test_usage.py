@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,36 @@ async def test_a_family_that_is_gone_is_dropped_with_what_stands_beside_it(tmp_p
         assert (it.cache.names(), it.cache.uses()) == ([], {})
         await it.service.renew(it.clock.now + DAY)
         assert sum(server.asked.values()) == asked  # nobody is asked about it again
+
+
+def test_who_closes_waits_for_a_thread_that_reads(tmp_path: Path) -> None:
+    """A task that is cancelled leaves its thread behind: a connection closed under it would end the process."""
+    make_store(tmp_path / "s.db")
+    cache = CollateralCache(tmp_path / "s.db")
+    cache.note({"a": 1})
+    reading, go_on, read = threading.Event(), threading.Event(), []
+    real = cache._writer
+
+    class Slow:
+        def execute(self, *arguments: Any) -> Any:
+            reading.set()
+            go_on.wait(20)
+            return real.execute(*arguments)
+
+        def close(self) -> None:
+            read.append("closed")
+            real.close()
+
+    cache._writer = Slow()  # type: ignore[assignment]  # a connection that takes its time
+    reader = threading.Thread(target=lambda: read.append(str(cache.uses())))
+    reader.start()
+    assert reading.wait(20)
+    closer = threading.Thread(target=cache.close)
+    closer.start()
+    go_on.set()
+    reader.join(20)
+    closer.join(20)
+    assert read == ["{'a': 1}", "closed"]
 
 
 async def test_what_decisions_rest_on_stays(tmp_path: Path) -> None:
