@@ -45,6 +45,8 @@ _REMEDIES = {
     "ASSET_UNKNOWN": "Ask for a name that the catalogue holds.",
     "PURPOSE": "Ask for a purpose that the asset lists, or let its owner add this one.",
     "TIER_COVERAGE": "Register a reference value whose measurement also covers kernel, initrd and command line.",
+    "SECOND_FACT": "One of the asset's sets says that others can boot this image too (shared). Have every reference "
+    "value of it, or the profile, ask for what only your guests have: host_data, mr_config_id or rtmr3.",
     "PROFILE_TIER": "Make the asset's profile ask for what its tier demands: docs/catalogue.md lists it.",
     "ROLE": "Ask for a role that may do this in that tenant; kbs/decide/authority.py lists which.",
     "LOCKED": "Wait until the lock is lifted.",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from sealgate.v1.decisions_pb2 import ExplainDecisionResponse, Register
+from sealgate.v1.decisions_pb2 import CHECK_OUTCOME_FAILED, ExplainDecisionResponse, Register
 
 from attest.evidence import CpuEvidence
 from attest.reference import ReferenceSet
@@ -20,7 +20,7 @@ from kbs.serve.wiring import Running
 from tests.makers import azure
 from tests.makers import site as sites
 from tests.makers.azure_site import AzureSite, azure_site
-from tests.makers.site import ASSET, SimulatedSite
+from tests.makers.site import ASSET, MEASUREMENT, SimulatedSite
 from tests.makers.workload import build
 
 NAME = "tenants/acme/referenceSets/next"
@@ -103,6 +103,32 @@ async def test_the_pcrs_are_those_that_a_profile_asks_for(site: SimulatedSite) -
         assert asset.profile in nameless.profiles
         told = _explain(running.reader, running.reader.head().size - 2, nameless)
         assert set(_drafted(told)[1]["pcrs"]) == {str(n) for n in range(24)} - {"16", "23"}
+
+
+async def test_an_image_that_another_set_calls_shared_says_what_to_do(site: SimulatedSite) -> None:
+    """The demo's own image, once a second set of the asset's says that others boot it as well."""
+    with site.open() as running:
+        snapshot = running.broker.catalogue.current()
+        asset, [own] = snapshot.assets[ASSET], snapshot.assets[ASSET].references
+        value = {
+            "name": "theirs", "measurement": MEASUREMENT.hex(), "covers": COVERS, "host_data": JOB.hex(),
+        }  # fmt: skip
+        shared = {"name": NAME, "state": "active", "shared": True, "values": [value]}
+        trusting = sites.asset_document(asset.content_digest.hex(), references=[own, NAME])
+        entry = sites.draft_of(running)
+        await sites.register(running, [put("reference-set", NAME, shared, entry=entry)])
+        await sites.register(
+            running, [put("asset", ASSET, trusting, entry=entry, replaces=asset.digest, assets=(ASSET,))]
+        )
+        workload = build(site.chip, running.broker.challenges, running.broker.clock())
+        with pytest.raises(Refused, match="ACCESS_DENIED"):
+            await release(workload.ask, running.broker)
+        told = _explain(running.reader, running.reader.head().size - 1, running.broker.catalogue.current())
+        assert [check.check for check in told.checks if check.outcome == CHECK_OUTCOME_FAILED] == ["SECOND_FACT"]
+        assert any("host_data, mr_config_id or rtmr3" in remedy for remedy in told.remedies)
+        theirs = build(site.chip, running.broker.challenges, running.broker.clock(), host_data=JOB)
+        with pytest.raises(Refused, match="ACCESS_DENIED"):  # the value that asks nothing is met first, and may not be
+            await release(theirs.ask, running.broker)
 
 
 def _answer(platform: str, **registers: bytes) -> ExplainDecisionResponse:
