@@ -29,7 +29,7 @@ _PROVE_EPILOG = """exit codes:
    0  written
    2  the command or the trust file cannot be used, there is no such entry, or FILE exists
    4  the trust file is of a simulated deployment
-  10  the published files do not lead to the signed root: tampering proven
+  10  the published files do not lead to the signed root: tampering proven; or no trusted key signed it
   11  a piece that is needed is missing, or the entry is of a newer schema
 
 examples:

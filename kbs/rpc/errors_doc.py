@@ -41,7 +41,8 @@ _EXITS = """
 | 4 | evidence, receipt or sealed file not trusted |
 | 5 | unavailable |
 | 6 | locked |
-| 10, 11, 12 | `audit verify`: tampering proven or no trusted key signed, data incomplete, stale or unanchored |
+| 10 | `audit verify`: `tampered`, proven; or `foreign`, not signed by any key that the trust file names (docs/log.md) |
+| 11, 12 | `audit verify`: data incomplete, stale or unanchored |
 """
 
 

@@ -143,6 +143,11 @@ def _longer(directory: Path) -> None:
     path.write_bytes(path.read_bytes() + bytes(32))
 
 
+def _foreign(directory: Path) -> None:
+    path = directory / "checkpoint"
+    path.write_bytes(signed_by(bytes(32))(path.read_bytes()))
+
+
 PROVE: dict[str, tuple[Callable[[Path], object], object, int, str]] = {
     "no such entry": (lambda d: None, SIZE, 2, "there is no entry 300"),
     "not a number": (lambda d: None, "x", 2, "invalid int"),
@@ -151,6 +156,7 @@ PROVE: dict[str, tuple[Callable[[Path], object], object, int, str]] = {
     "no tile": (lambda d: (d / "tile/0/001.p/44").unlink(), 17, 11, "TILE_MISSING"),
     "no upper tile": (lambda d: (d / "tile/1/000.p/1").unlink(), 270, 11, "TILE_MISSING"),
     "checkpoint of nobody": (_flip("checkpoint", 30), 17, 10, "NOTE_SIGNATURE"),
+    "checkpoint of another log": (_foreign, 17, 10, "CHECKPOINT_FOREIGN"),
     "tile changed": (_flip("tile/0/001.p/44", 40), 17, 10, "PROOF_ROOT"),
     "tile too long": (_longer, 17, 10, "TILE_LENGTH"),
     "entry changed": (_flip("tile/entries/000", 90), 0, 10, "PROOF_ROOT"),
