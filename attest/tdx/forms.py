@@ -9,6 +9,7 @@ value or a refusal (attest/tdx/signed.py, attest/tdx/tcb_info.py).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from attest.tdx.claims import TcbPart
@@ -32,7 +33,7 @@ __all__ = ["recognise_identity", "recognise_tcb_info"]
 _TIME = r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"'
 _NUMBER = r"(0|[1-9]\d{0,9})"
 _TEXT = r'"[ !#-\[\]-~]{1,256}+"'  # printable ASCII in which nothing is escaped
-_STATUS = rf'"tcbDate":{_TIME},"tcbStatus":"(\w{{1,64}}+)"(?:,"advisoryIDs":\[({_TEXT}(?:,{_TEXT})*+)?\])?\}}'
+_STATUS = rf'"tcbDate":{_TIME},"tcbStatus":"(\w{{1,64}}+)"(?:,"advisoryIDs":\[({_TEXT}(?:,{_TEXT})*+)?\])?\}}([,\]])'
 _COMPONENT = rf'\{{"svn":(0|[1-9]\d{{0,2}})(?:,"category":{_TEXT})?+(?:,"type":{_TEXT})?+\}}'
 _COMPONENTS = rf"\[{','.join([_COMPONENT] * COMPONENTS)}\]"
 
@@ -89,11 +90,11 @@ def _tcb_info(text: str) -> TcbInfo:
         at = _past(text, at, ",")
     at = _past(text, at, _LEVELS)
     levels: list[TcbLevel] = []
-    more = True
-    while more:
-        level, at = _level(text, at)
+    mark = ","
+    while mark == ",":
+        level, at, mark = _level(text, at)
         levels.append(level)
-        more, at = _next(text, at, len(levels))
+    _few(levels)
     _end(text, at)
     return TcbInfo(
         tee="TDX",
@@ -135,26 +136,22 @@ def _module(made_by: list[str], levels: tuple[IsvLevel, ...]) -> ModuleIdentity:
 
 def _isv_levels(text: str, at: int, name: str) -> tuple[tuple[IsvLevel, ...], int]:
     levels: list[IsvLevel] = []
-    more = True
-    while more:
+    mark = ","
+    while mark == ",":
         found = _match(_ISV_LEVEL, text, at)
-        isvsvn, date, status, advisories = found.groups()
-        part = TcbPart(
-            name=name,
-            status=ISV_STATUSES[status],
-            tcb_date=datetime.fromisoformat(date),
-            advisories=_advisories(advisories),
-        )
-        levels.append(IsvLevel(isvsvn=_at_most(isvsvn, 0xFFFF), part=part))
-        more, at = _next(text, found.end(), len(levels))
+        isvsvn, date, status, advisories, mark = found.groups()
+        part = TcbPart(name, ISV_STATUSES[status], datetime.fromisoformat(date), _advisories(advisories))
+        levels.append(IsvLevel(_at_most(isvsvn, 0xFFFF), part))
+        at = found.end()
+    _few(levels)
     return best_isv_first(levels), at
 
 
-def _level(text: str, at: int) -> tuple[TcbLevel, int]:
+def _level(text: str, at: int) -> tuple[TcbLevel, int, str]:
     found = _match(_LEVEL, text, at)
     groups = found.groups()
-    sgx, pcesvn, tdx = groups[:COMPONENTS], groups[COMPONENTS], groups[COMPONENTS + 1 : -3]
-    date, status, advisories = groups[-3:]
+    sgx, pcesvn, tdx = groups[:COMPONENTS], groups[COMPONENTS], groups[COMPONENTS + 1 : -4]
+    date, status, advisories, mark = groups[-4:]
     said, dated, known = STATUSES[status], datetime.fromisoformat(date), _advisories(advisories)
     level = TcbLevel(
         sgx=tuple(bytes(map(int, sgx))),  # `bytes` refuses what is above 255
@@ -163,7 +160,7 @@ def _level(text: str, at: int) -> tuple[TcbLevel, int]:
         as_sgx=TcbPart(name="sgx", status=said, tcb_date=dated, advisories=known),
         as_tdx=TcbPart(name="tdx", status=said, tcb_date=dated, advisories=known),
     )
-    return level, found.end()
+    return level, found.end(), mark
 
 
 def _identity(text: str) -> EnclaveIdentity:
@@ -206,6 +203,11 @@ def _next(text: str, at: int, count: int) -> tuple[bool, int]:
     if mark not in (",", "]") or count > MAX_ITEMS:
         raise ValueError(f"no list goes on like this at {at}")
     return mark == ",", at + 1
+
+
+def _few(items: Sequence[object]) -> None:
+    if len(items) > MAX_ITEMS:
+        raise ValueError("too many items")
 
 
 def _end(text: str, at: int) -> None:

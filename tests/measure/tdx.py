@@ -22,7 +22,7 @@ _NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 
 
 def _vectors(_long: bool) -> Result:
-    return run_tests("tests/attest/tdx/test_vectors.py")
+    return run_tests("tests/attest/tdx/test_vectors.py", "tests/attest/tdx/test_eventlog.py")
 
 
 def _differential(_long: bool) -> Result:
@@ -76,7 +76,7 @@ def _overhead(long: bool) -> Result:
 
 
 VERIFICATION = (
-    Measure(name="every tdx/ vector", target="the manifest's verdict and status at its time", take=_vectors),
+    Measure(name="every tdx/ and ccel/ vector", target="the manifest's verdict and status at its time", take=_vectors),
     Measure(
         name="dcap-qvl on every vector and 140 generated cases",
         target="the same verdict, or a difference that is named",
