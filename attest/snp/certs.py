@@ -40,7 +40,8 @@ class VerifiedChain:
 
     def within(self, *offered: Sequence[bytes]) -> bool:
         """Whether each of its certificates, byte for byte, is among those offered this time."""
-        return all(any(link.der in certificates for certificates in offered) for link in self.links)
+        at_hand = {der for certificates in offered for der in certificates}
+        return at_hand.issuperset([link.der for link in self.links])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Firmware", "GuestPolicy", "PlatformInfo", "SigningKey", "SnpClaims", "Tcb"]
 
@@ -119,8 +120,7 @@ class PlatformInfo:
         return self.raw >> len(_PLATFORM_BITS) << len(_PLATFORM_BITS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tcb:
+class Tcb(NamedTuple):
     """TCB_VERSION: its 8 bytes, and its components by name as the product lays them out (attest/snp/tcb.py)."""
 
     raw: bytes
@@ -131,8 +131,7 @@ class Tcb:
         return dict(self.parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Firmware:
+class Firmware(NamedTuple):
     """A firmware version; compares as the tuple (major, minor, build)."""
 
     major: int
@@ -143,8 +142,7 @@ class Firmware:
         return f"{self.major}.{self.minor}.{self.build}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnpClaims:
+class SnpClaims(NamedTuple):
     """What a report says, once it is authentic. Fields that came with a later version are None before it.
 
     `signed_bytes` is the SHA-256 of the 672 signed bytes: the only identity of a report, since signatures are

@@ -103,10 +103,10 @@ def check_not_revoked(
             got=f"{got}: revocation was not checked",
         )
     for link in chain.links[1:]:
-        if any(link.serial in crl.serials for crl in crls):
-            raise NotAuthentic(
-                "CERT_REVOKED", link.name, expected="not revoked", got=f"serial {link.serial:#x} is listed"
-            )
+        for crl in crls:
+            if link.serial in crl.serials:
+                got = f"serial {link.serial:#x} is listed"
+                raise NotAuthentic("CERT_REVOKED", link.name, expected="not revoked", got=got)
     _check_current(crls, now)
     return Finding(
         check="CERT_REVOKED", path="crls", outcome=Outcome.PASSED, expected="not revoked", got=f"not listed by {issuer}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from attest.ecdsa import ORDER
 from attest.errors import Malformed
@@ -39,8 +39,7 @@ _TABLE = struct.Struct(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(NamedTuple):
     """A parsed report, its fields in the order of the table.
 
     `signed` are the bytes that `signature` (r, s) covers, exactly as received. TCB versions are 8 raw bytes, since only

@@ -66,8 +66,8 @@ def product_of(family: int, model: int) -> str:
 def decode(product: str, raw: bytes, *, path: str) -> Tcb:
     """The components of 8 bytes; raises Malformed SNP_RESERVED if a byte that is none of them is not zero."""
     layout = LAYOUT[product]
-    parts = tuple((name, raw[position]) for position, name in layout.positions)
-    if encode(product, dict(parts)) != raw:
+    parts = tuple([(name, raw[position]) for position, name in layout.positions])
+    if len(raw) != SIZE or sum(raw) != sum([value for _, value in parts]):
         raise Malformed("SNP_RESERVED", path, expected=f"{product}: {', '.join(layout.names)}, else zero", got=raw)
     return Tcb(raw=raw, parts=parts)
 
