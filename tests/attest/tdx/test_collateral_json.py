@@ -17,8 +17,8 @@ from attest.anchors import BUILT_IN
 from attest.errors import Malformed
 from attest.evidence import TdxCollateral
 from attest.tdx.collateral_json import MAX_COLLATERAL, read_collateral
-from attest.tdx.shapes import read_quote
 from attest.tdx.verify import verify_quote
+from clients.cli.evidence_forms import decoded
 from tests.attest.refusal import refused
 from tests.attest.tdx.made import DATA, collateral, intel, judge, platform
 from tests.attest.tdx.test_vectors import CASES, FOLDER
@@ -137,7 +137,7 @@ def test_every_shape_of_what_was_captured(shape: str) -> None:
     read = _read(shape, given)
     assert (read.tcb_info, read.qe_identity) == (given.tcb_info, given.qe_identity)
     now = dt.datetime.fromtimestamp(run["now"], dt.UTC)
-    quote = read_quote((FOLDER / path).read_bytes())
+    quote = decoded((FOLDER / path).read_bytes())
     found = verify_quote(quote, [read], BUILT_IN, now=now, revocation_required=True)
     assert found.claims.tcb_verdict.status.name == run["intel_style"]["status"]
 

@@ -9,8 +9,8 @@ import pytest
 from attest.anchors import BUILT_IN
 from attest.tdx.claims import TcbStatus
 from attest.tdx.collateral_json import read_collateral
-from attest.tdx.shapes import read_quote
 from attest.tdx.verify import verify_quote
+from clients.cli.evidence_forms import decoded
 from tests.attest.tdx.differential import DIFFERENCES, answer_to, cases, judged, ours
 from tests.attest.tdx.made import intel
 from tests.attest.tdx.test_vectors import CASES, FOLDER
@@ -52,7 +52,7 @@ REASONS = {
 @pytest.mark.parametrize("case", CASES)
 def test_captured(case: str) -> None:
     path, run = CASES[case]
-    quote = read_quote((FOLDER / path).read_bytes())
+    quote = decoded((FOLDER / path).read_bytes())
     given = read_collateral((FOLDER / "tdx/derived/bundles" / run["bundle"]).read_bytes())
     now, recorded = dt.datetime.fromtimestamp(run["now"], dt.UTC), run["dcap_qvl"]
     if recorded["ok"]:

@@ -17,8 +17,8 @@ from attest.profile import Claims, Profile
 from attest.tdx.claims import TdxClaims
 from attest.tdx.collateral_json import read_collateral
 from attest.tdx.quote import parse
-from attest.tdx.shapes import read_quote
 from attest.tdx.verify import Authentic, verify_quote
+from clients.cli.evidence_forms import decoded
 from tests.attest.refusal import refused
 from tests.vectors import VECTORS, manifest, needs_vectors
 
@@ -46,7 +46,7 @@ def _collateral(bundle: str) -> TdxCollateral:
 
 
 def _judge(path: str, bundle: str, now: dt.datetime) -> Authentic:
-    quote = read_quote((FOLDER / path).read_bytes())
+    quote = decoded((FOLDER / path).read_bytes())
     return verify_quote(quote, [_collateral(bundle)], BUILT_IN, now=now, revocation_required=True)
 
 
